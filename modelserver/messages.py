@@ -105,6 +105,8 @@ class RequestedOutput:
 
     name: str
     parameters: Parameters = field(default_factory=dict)
+    #: The wire's preference for this output: binary, JSON or typed (False), or as the request says (None).
+    binary: bool | None = None
 
 
 class Context:
@@ -174,6 +176,7 @@ class InferRequest:
 
     __slots__ = (
         "_inputs",
+        "binary_outputs",
         "body",
         "context",
         "declared",
@@ -210,6 +213,8 @@ class InferRequest:
         self.lazy_inputs = lazy_inputs
         self.context = Context() if context is None else context
         self.declared: Sequence[TensorMetadata] = ()
+        #: The wire's preference for outputs that do not have their own: raw or binary rather than JSON or typed.
+        self.binary_outputs = False
         self._inputs = inputs
 
     @property

@@ -1,0 +1,128 @@
+"""``DataPlane``: all that a door may call, the same for every protocol."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import TypeAlias
+
+from modelserver.engine.repository import ModelRepository
+from modelserver.engine.runner import READY
+from modelserver.errors import ServerNotReady
+from modelserver.messages import (
+    IndexEntry,
+    InferRequest,
+    InferResponse,
+    ModelMetadata,
+    ModelStatistics,
+    ServerMetadata,
+)
+
+#: One response, or a stream of them.
+Answer: TypeAlias = InferResponse | AsyncIterator[InferResponse]
+
+
+class DataPlane:
+    """Protocol-neutral verbs over the repository. Every method runs on the event loop."""
+
+    def __init__(
+        self,
+        repository: ModelRepository,
+        metadata: ServerMetadata,
+        *,
+        statistics: Callable[[str, str], ModelStatistics] = ModelStatistics,
+        allow_no_models: bool = False,
+    ) -> None:
+        self._repository = repository
+        self._metadata = metadata
+        self._statistics = statistics
+        self._allow_no_models = allow_no_models
+        self._started = False
+        self.stopping = False
+
+    async def start(self) -> None:
+        """Load what is expected; the server is not ready before this has returned."""
+        await self._repository.load_all()
+        self._started = True
+
+    async def stop(self, grace: float | None = None) -> None:
+        """Unload everything."""
+        await self._repository.unload_all(grace)
+
+    def live(self) -> bool:
+        """The process is up."""
+        return True
+
+    def ready(self) -> bool:
+        """Every expected model can serve, there is at least one (unless asked otherwise), and nothing is stopping."""
+        return not self.why_not_ready()
+
+    def why_not_ready(self) -> str:
+        """The reason in words; empty when the server is ready."""
+        if self.stopping:
+            return "It is stopping."
+        unready = self._repository.unready()
+        if unready:
+            return "; ".join(f"model {r.name} version {r.version}: {r.reason}" for r in unready)
+        if not self._started:
+            return "It is starting."
+        if not self._repository.expected and not self._allow_no_models:
+            return "It has no models."
+        return ""
+
+    def require_ready(self) -> None:
+        """Raise ``ServerNotReady`` with the reason unless ``ready()``."""
+        reason = self.why_not_ready()
+        if reason:
+            raise ServerNotReady(reason)
+
+    def server_metadata(self) -> ServerMetadata:
+        """Name, version, extensions."""
+        return self._metadata
+
+    def models(self) -> list[str]:
+        """The names of all models, whatever their state, in the order they were given."""
+        return self._repository.names()
+
+    def model_ready(self, name: str, version: str | None = None) -> bool:
+        """Whether this model can serve; ``ModelNotFound``."""
+        return self._repository.get(name, version).state == READY
+
+    def why_model_not_ready(self, name: str, version: str | None = None) -> str:
+        """The reason in words; empty when it is ready; ``ModelNotFound``."""
+        return self._repository.get(name, version).reason
+
+    def model_metadata(self, name: str, version: str | None = None) -> ModelMetadata:
+        """Versions, platform, inputs and outputs of a model; ``ModelNotFound``."""
+        return self._repository.get(name, version).metadata(self._repository.versions(name))
+
+    def model_statistics(self, name: str | None = None, version: str | None = None) -> list[ModelStatistics]:
+        """Of one version, of all versions of a model, or of everything; ``ModelNotFound``."""
+        if name and version:
+            runners = [self._repository.get(name, version)]
+        elif name:
+            self._repository.get(name)
+            runners = [self._repository.get(name, each) for each in self._repository.versions(name)]
+        else:
+            runners = self._repository.runners()
+        return [self._statistics(runner.name, runner.version) for runner in runners]
+
+    def index(self, ready: bool = False) -> list[IndexEntry]:
+        """Every version of every model with its state."""
+        return self._repository.index(ready)
+
+    async def load(self, name: str) -> None:
+        """Load a model or load it anew; ``ModelNotFound``, ``ModelNotReady`` with the reason."""
+        await self._repository.load(name)
+
+    async def unload(self, name: str) -> None:
+        """Unload a model; ``ModelNotFound``."""
+        await self._repository.unload(name)
+
+    async def infer(self, request: InferRequest) -> Answer:
+        """Answer a request by its model's ``predict``."""
+        return await self._repository.get(request.model_name, request.model_version).infer(request)
+
+    async def explain(self, request: InferRequest) -> Answer:
+        """Answer a request by its model's ``explain``."""
+        request.context.verb = "explain"
+        return await self._repository.get(request.model_name, request.model_version).explain(request)

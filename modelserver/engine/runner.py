@@ -1,0 +1,299 @@
+"""``ModelRunner``: one version of one model; where and how its methods run, its deadlines and its stages."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import logging
+import re
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import AsyncGeneratorType, GeneratorType
+from typing import Any
+
+from modelserver.engine.contract import InputContract
+from modelserver.engine.dispatch import Dispatch
+from modelserver.engine.results import to_response
+from modelserver.errors import Code, DeadlineExceeded, ModelNotReady, ModelServerError, Unimplemented
+from modelserver.messages import InferRequest, InferResponse, ModelMetadata
+from modelserver.model import Model
+
+log = logging.getLogger("modelserver.engine")
+
+READY, LOADING, UNLOADING, UNAVAILABLE = "READY", "LOADING", "UNLOADING", "UNAVAILABLE"
+
+
+class ModelRunner:
+    """Loads, runs and unloads one model. Sync or async is settled once, when it is loaded."""
+
+    def __init__(self, model: Model, name: str, version: str, threads: int) -> None:
+        self.model = model
+        self.name = name
+        self.version = version
+        self.state = UNAVAILABLE
+        self.reason = ""
+        self.in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._threads = threads
+        self._pool: ThreadPoolExecutor | None = None
+        self._dispatch = Dispatch(model.execution)
+        self._contract = InputContract(model)
+        self._predict = _Stages(model, "predict")
+        self._explain = _Stages(model, "explain")
+
+    def metadata(self, versions: list[str]) -> ModelMetadata:
+        """What the model says of itself, with the versions that the repository knows."""
+        model = self.model
+        return ModelMetadata(
+            name=self.name,
+            versions=versions,
+            platform=model.platform,
+            inputs=list(model.inputs),
+            outputs=list(model.outputs),
+            streams=self._predict.streams,
+        )
+
+    async def load(self) -> None:
+        """Run the model's ``load`` off the loop. A failure is the state's reason, and is raised as not ready."""
+        self.state, self.reason = LOADING, "loading"
+        try:
+            if inspect.iscoroutinefunction(self.model.load):
+                await self.model.load()
+            else:
+                await asyncio.get_running_loop().run_in_executor(self._executor(), self.model.load)
+            self._contract = InputContract(self.model)
+        except Exception as exc:  # whatever an author's code raises is the reason, not a crash
+            self.state, self.reason = UNAVAILABLE, reason_of(exc)
+            log.error("model %s version %s failed to load: %s", self.name, self.version, self.reason)
+            log.debug("the failure in full", exc_info=exc)
+            raise ModelNotReady(self.name, self.reason) from exc
+        self.state, self.reason = READY, ""
+
+    async def unload(self, grace: float | None = None) -> None:
+        """Refuse what comes, wait ``grace`` seconds for what is in flight, run the model's ``unload``."""
+        was_ready = self.state == READY
+        self.state, self.reason = UNLOADING, "unloading"
+        try:
+            if self.in_flight:
+                await asyncio.wait_for(self._idle.wait(), grace)
+        except TimeoutError:
+            log.warning("model %s: %d requests are unfinished after %s s", self.name, self.in_flight, grace)
+        try:
+            if not was_ready:
+                pass
+            elif inspect.iscoroutinefunction(self.model.unload):
+                await self.model.unload()
+            else:
+                await asyncio.get_running_loop().run_in_executor(self._executor(), self.model.unload)
+        except Exception:
+            log.exception("model %s failed to unload", self.name)
+        finally:
+            self.state, self.reason = UNAVAILABLE, "unloaded"
+            if self._pool is not None:
+                self._pool.shutdown(wait=False, cancel_futures=True)
+                self._pool = None
+
+    async def infer(self, request: InferRequest) -> InferResponse | AsyncIterator[InferResponse]:
+        """Answer by ``predict``; an iterator when the model streams."""
+        return await self._answer(request, self._predict)
+
+    async def explain(self, request: InferRequest) -> InferResponse | AsyncIterator[InferResponse]:
+        """Answer by ``explain``."""
+        return await self._answer(request, self._explain)
+
+    async def _answer(self, request: InferRequest, stages: _Stages) -> InferResponse | AsyncIterator[InferResponse]:
+        if self.state != READY:
+            raise ModelNotReady(self.name, self.reason)
+        self._begin()
+        streaming = False
+        try:
+            self._contract.check(request)
+            deadline = request.context.deadline
+            if deadline is None:
+                response = await self._run(request, stages)
+            else:
+                response = await self._run_until(deadline, request, stages)
+            if type(response) is not InferResponse:
+                streaming = True
+            return response
+        except ModelServerError:
+            raise
+        except NotImplementedError as exc:
+            raise Unimplemented(str(exc) or f"Model {self.name} does not implement {request.context.verb}.") from exc
+        except Exception as exc:
+            raise self._failure(exc, request) from exc
+        finally:
+            if not streaming:
+                self._end()
+
+    async def _run_until(
+        self, deadline: float, request: InferRequest, stages: _Stages
+    ) -> InferResponse | AsyncIterator[InferResponse]:
+        left = deadline - time.monotonic()
+        try:
+            async with asyncio.timeout(left if left > 0 else 0):
+                if left <= 0:
+                    raise TimeoutError
+                return await self._run(request, stages)
+        except TimeoutError as exc:
+            raise DeadlineExceeded(f"the deadline passed before model {self.name} had answered") from exc
+
+    async def _run(self, request: InferRequest, stages: _Stages) -> InferResponse | AsyncIterator[InferResponse]:
+        context = request.context
+        if stages.all_sync:
+            # One hop at most for all stages; none while the model has proved to be short.
+            if self._dispatch.inline:
+                result = stages.run(request)
+            else:
+                result = await self._in_thread(stages.timed, request, time.perf_counter())
+            self._dispatch.observe(context.preprocess + context.predict + context.postprocess)
+        else:
+            result = await stages.run_mixed(request, self._in_thread)
+        if type(result) is InferResponse:
+            return result
+        return await self._stream(result, request)
+
+    async def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._executor(), function, *arguments)
+
+    async def _stream(self, items: Any, request: InferRequest) -> AsyncIterator[InferResponse]:
+        """The first item is fetched here, so that a failure before it is an error with a status."""
+        source = items if type(items) is AsyncGeneratorType else _from_thread(items, self._in_thread)
+        first = await anext(source, _END)
+        return self._responses(first, source, request)
+
+    async def _responses(
+        self, first: Any, source: AsyncIterator[Any], request: InferRequest
+    ) -> AsyncIterator[InferResponse]:
+        try:
+            item = first
+            while item is not _END:
+                yield to_response(item, request, self.model.outputs)
+                item = await anext(source, _END)
+        except ModelServerError:
+            raise
+        except Exception as exc:
+            raise self._failure(exc, request) from exc
+        finally:
+            self._end()
+            await source.aclose()  # type: ignore[attr-defined]
+
+    def _failure(self, exc: Exception, request: InferRequest) -> ModelServerError:
+        """What the client is told of an exception of the model's own: its kind and where to look, no more."""
+        log.error(
+            "model %s failed in %s, request id %s", self.name, request.context.verb, request.context.id, exc_info=exc
+        )
+        return ModelServerError(
+            f"{type(exc).__name__} in {request.context.verb} of model {self.name};"
+            f" the server's log has it under request id {request.context.id}",
+            code=Code.INTERNAL,
+        )
+
+    def _executor(self) -> ThreadPoolExecutor:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix=f"model-{self.name}")
+        return self._pool
+
+    def _begin(self) -> None:
+        self.in_flight += 1
+        self._idle.clear()
+
+    def _end(self) -> None:
+        self.in_flight -= 1
+        if not self.in_flight:
+            self._idle.set()
+
+
+class _Stages:
+    """preprocess -> predict or explain -> postprocess, with what is known of them from the class."""
+
+    def __init__(self, model: Model, verb: str) -> None:
+        self._model = model
+        self._preprocess = model.preprocess if _overridden(model, "preprocess") else None
+        self._main: Callable[[InferRequest], Any] = getattr(model, verb)
+        self._postprocess = model.postprocess if _overridden(model, "postprocess") else None
+        stages = [stage for stage in (self._preprocess, self._main, self._postprocess) if stage]
+        self.streams = inspect.isgeneratorfunction(self._main) or inspect.isasyncgenfunction(self._main)
+        self.all_sync = not any(inspect.iscoroutinefunction(stage) for stage in stages)
+
+    def run(self, request: InferRequest) -> Any:
+        """All stages, here and now, each timed in seconds."""
+        context = request.context
+        clock = time.perf_counter
+        start = clock()
+        if self._preprocess is not None:
+            request = self._preprocess(request)
+            now = clock()
+            context.preprocess = now - start
+            start = now
+        result = self._main(request)
+        now = clock()
+        context.predict = now - start
+        if self._postprocess is not None:
+            result = self._postprocess(result)
+            context.postprocess = clock() - now
+        return self._respond(result, request)
+
+    def timed(self, request: InferRequest, submitted: float) -> Any:
+        """``run`` in a thread: the time until a thread was free is the queue's."""
+        request.context.queue = time.perf_counter() - submitted
+        return self.run(request)
+
+    async def run_mixed(self, request: InferRequest, in_thread: Callable[..., Any]) -> Any:
+        """Stages of which some are coroutines: those on the loop, the others in a thread."""
+        context = request.context
+        clock = time.perf_counter
+
+        async def run(stage: Callable[[Any], Any], value: Any) -> Any:
+            if inspect.iscoroutinefunction(stage) or inspect.isasyncgenfunction(stage):
+                result = stage(value)
+                return await result if inspect.isawaitable(result) else result
+            return await in_thread(stage, value)
+
+        start = clock()
+        if self._preprocess is not None:
+            request = await run(self._preprocess, request)
+            context.preprocess = clock() - start
+            start = clock()
+        result = await run(self._main, request)
+        now = clock()
+        context.predict = now - start
+        if self._postprocess is not None:
+            result = await run(self._postprocess, result)
+            context.postprocess = clock() - now
+        return self._respond(result, request)
+
+    def _respond(self, result: Any, request: InferRequest) -> Any:
+        """The response, made where the model ran; a generator stays what it is."""
+        kind = type(result)
+        if kind is GeneratorType or kind is AsyncGeneratorType:
+            return result
+        return to_response(result, request, self._model.outputs)
+
+
+_END = object()
+_DIRECTORIES = re.compile(r"(?<![\w:/])/(?:[^\s/'\":,]+/)+")
+
+
+async def _from_thread(items: GeneratorType[Any, None, None], in_thread: Callable[..., Any]) -> AsyncIterator[Any]:
+    """A sync generator, advanced in a thread so that a slow step holds nothing up."""
+    advance = functools.partial(next, items, _END)
+    try:
+        while (item := await in_thread(advance)) is not _END:
+            yield item
+    finally:
+        if not items.gi_running:
+            items.close()
+
+
+def _overridden(model: Model, method: str) -> bool:
+    return getattr(type(model), method) is not getattr(Model, method) or method in vars(model)
+
+
+def reason_of(exc: Exception) -> str:
+    """The first line of what went wrong, with file names in place of paths: the index shows it to anybody."""
+    text = _DIRECTORIES.sub("", str(exc).splitlines()[0]) if str(exc) else ""
+    return f"{type(exc).__name__}: {text}" if text else type(exc).__name__

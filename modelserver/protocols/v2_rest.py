@@ -1,0 +1,374 @@
+"""The v2 REST codec: JSON with an optional tail of binary tensors (Triton's binary tensor data extension).
+
+Body: a JSON head of ``Inference-Header-Content-Length`` bytes, then the raw tensors in the order of the inputs
+that have a ``binary_data_size``. Length 0 means that the whole body is the one input of the model, raw.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from modelserver.datatypes import DTYPES, dtype_of, unpack_bytes
+from modelserver.errors import InvalidInput
+from modelserver.messages import InferRequest, InferResponse, RequestedOutput, TensorMetadata
+from modelserver.protocols import jsonlib
+from modelserver.protocols.arrays import NotText, array_of, json_data
+from modelserver.protocols.codec import Wire
+from modelserver.tensor import Parameters, Tensor
+
+HEADER_LENGTH = "inference-header-content-length"
+
+
+def decode_request(body: bytes, header_length: int | None, model_name: str) -> InferRequest:
+    """A request out of its body; ``InvalidInput`` names the field that is wrong."""
+    if header_length == 0:
+        return InferRequest(model_name, lazy_inputs=_RawInput(body))
+    head, tail = _split(body, header_length)
+    message = jsonlib.loads(head)
+    if type(message) is not dict:
+        raise InvalidInput(f"body: got {_kind(message)}, expected an object with inputs")
+    entries = message.get("inputs")
+    if type(entries) is not list:
+        raise InvalidInput(f"inputs: got {_kind(entries)}, expected a list of tensors")
+    if not entries:
+        raise InvalidInput("inputs: got an empty list, expected at least one tensor")
+    inputs = _tensors(entries, tail, "inputs")
+    request = InferRequest(model_name, inputs, id=_text(message.get("id"), "id"))
+    parameters = message.get("parameters")
+    if parameters:
+        request.parameters = parameters = _parameters(parameters, "parameters")
+        if "binary_data_output" in parameters:
+            request.binary_outputs = bool(parameters.pop("binary_data_output"))
+    outputs = message.get("outputs")
+    if outputs:
+        request.outputs = _requested(outputs)
+    return request
+
+
+def encode_response(request: InferRequest, response: InferResponse) -> tuple[bytes, int | None]:
+    """The body, and the length of its JSON head when binary tensors follow it (else ``None``)."""
+    if request.binary_outputs or request.outputs:
+        binary = _binary_names(request, response)
+        if binary:
+            return _encode_binary(response, binary)
+    return jsonlib.dumps(
+        {
+            "model_name": response.model_name,
+            "model_version": response.model_version,
+            "id": response.id,
+            "parameters": response.parameters or None,
+            "outputs": [_json_tensor(tensor) for tensor in response.outputs],
+        }
+    ), None
+
+
+def encode_error(message: str) -> bytes:
+    """The body of every REST error."""
+    return jsonlib.dumps({"error": message})
+
+
+def encode_request(request: InferRequest, binary: bool = False) -> Wire:
+    """The client's side: a JSON body, or a JSON head with binary tensors behind it."""
+    message: dict[str, Any] = {}
+    if request.id:
+        message["id"] = request.id
+    parameters = dict(request.parameters)
+    if binary and not request.outputs:
+        parameters["binary_data_output"] = True
+    if parameters:
+        message["parameters"] = parameters
+    if request.outputs:
+        message["outputs"] = [
+            {"name": output.name, "parameters": {**output.parameters, "binary_data": binary}}
+            for output in request.outputs
+        ]
+    buffers: list[bytes | memoryview] = []
+    message["inputs"] = [
+        _binary_tensor(tensor, buffers) if binary else _json_tensor(tensor, nulls=False) for tensor in request.inputs
+    ]
+    head = jsonlib.dumps(message)
+    if not binary:
+        return Wire(head, {"content-type": "application/json"})
+    headers = {"content-type": "application/octet-stream", HEADER_LENGTH: str(len(head))}
+    return Wire(b"".join((head, *buffers)), headers)
+
+
+def decode_response(body: bytes, header_length: int | None = None) -> InferResponse:
+    """The client's side: an answer out of its body."""
+    head, tail = _split(body, header_length)
+    message = jsonlib.loads(head)
+    if type(message) is not dict or type(message.get("outputs")) is not list:
+        raise InvalidInput("body: expected an object with outputs")
+    return InferResponse(
+        _tensors(message["outputs"], tail, "outputs"),
+        parameters=_parameters(message.get("parameters") or {}, "parameters"),
+        model_name=_text(message.get("model_name"), "model_name"),
+        model_version=message.get("model_version"),
+        id=_text(message.get("id"), "id"),
+    )
+
+
+def parse_header_length(value: str | bytes | None) -> int | None:
+    """The header's number; ``InvalidInput`` when it is none."""
+    if value is None:
+        return None
+    try:
+        if not value.strip().isdigit():
+            raise ValueError
+        return int(value)
+    except ValueError:
+        shown = value.decode("latin-1") if isinstance(value, bytes) else value
+        raise InvalidInput(
+            f"Inference-Header-Content-Length: got {shown[:40]!r}, expected the length of the JSON head in bytes"
+        ) from None
+
+
+class _RawInput:
+    """A body that is nothing but the model's one input."""
+
+    named = False
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def tensors(self, declared: Sequence[TensorMetadata]) -> list[Tensor]:
+        if len(declared) != 1:
+            raise InvalidInput(
+                "Inference-Header-Content-Length: 0 says that the body is the model's only input,"
+                f" and the model declares {len(declared)} inputs"
+            )
+        name, datatype, shape = declared[0].name, declared[0].datatype, list(declared[0].shape)
+        if datatype == "BYTES":  # the element is the body: there is no length before it
+            element = np.empty(1, dtype=object)
+            element[0] = self._body
+            return [Tensor(name, element.reshape([1] * len(shape)), datatype)]
+        width = dtype_of(datatype).itemsize
+        known = width * math.prod(size for size in shape if size >= 0)
+        free = [axis for axis, size in enumerate(shape) if size < 0]
+        if len(free) > 1:
+            for axis in free[1:]:
+                shape[axis] = 1
+        if free:
+            if not known or len(self._body) % known:
+                raise InvalidInput(
+                    f"body: got {len(self._body)} bytes, expected a multiple of {known}:"
+                    f" {datatype} of shape {list(declared[0].shape)}"
+                )
+            shape[free[0]] = len(self._body) // known
+        return [Tensor.from_buffer(name, datatype, shape, self._body, field="body")]
+
+
+def _split(body: bytes, header_length: int | None) -> tuple[bytes | memoryview, memoryview | None]:
+    if header_length is None:
+        return body, None
+    if header_length > len(body):
+        raise InvalidInput(
+            f"Inference-Header-Content-Length: got {header_length}, the body has only {len(body)} bytes"
+        )
+    view = memoryview(body)
+    return view[:header_length], view[header_length:]
+
+
+def _tensors(entries: list[Any], tail: memoryview | None, field: str) -> list[Tensor]:
+    tensors = []
+    position = 0
+    for index, entry in enumerate(entries):
+        where = f"{field}[{index}]"
+        if type(entry) is not dict:
+            raise InvalidInput(f"{where}: got {_kind(entry)}, expected an object with name, shape, datatype and data")
+        name = _text(entry.get("name"), f"{where}.name", required=True)
+        if index and any(tensor.name == name for tensor in tensors):
+            raise InvalidInput(f"{where}.name: {name!r} stands twice in {field}")
+        datatype = entry.get("datatype")
+        if datatype not in DTYPES if type(datatype) is str else True:
+            datatype = _datatype(datatype, where)
+        shape = _shape(entry.get("shape"), where)
+        given = entry.get("parameters")
+        parameters = _parameters(given, f"{where}.parameters") if given else None
+        size = parameters.pop("binary_data_size", None) if parameters else None
+        if size is None:
+            tensors.append(_from_json(name, datatype, shape, entry, parameters, where))
+            continue
+        if tail is None:
+            raise InvalidInput(
+                f"{where}.parameters.binary_data_size: the Inference-Header-Content-Length header is missing"
+            )
+        if type(size) is not int or size < 0:
+            raise InvalidInput(f"{where}.parameters.binary_data_size: got {size!r}, expected a number of bytes")
+        if "data" in entry:
+            raise InvalidInput(f"{where}: has data and a binary_data_size, expected one of them")
+        if position + size > len(tail):
+            raise InvalidInput(
+                f"{where}.parameters.binary_data_size: got {size}, only {len(tail) - position} bytes are left"
+            )
+        tensors.append(_from_tail(name, datatype, shape, tail[position : position + size], parameters, where))
+        position += size
+    if tail is not None and position != len(tail):
+        raise InvalidInput(f"body: {len(tail) - position} bytes are left after the {field} that say binary_data_size")
+    return tensors
+
+
+def _from_tail(
+    name: str, datatype: str, shape: list[int], buffer: memoryview, parameters: Parameters | None, where: str
+) -> Tensor:
+    try:
+        return Tensor.from_buffer(name, datatype, shape, buffer, field=where, parameters=parameters)
+    except (ValueError, OverflowError) as exc:
+        raise _shape_error(exc, shape, where) from exc
+
+
+def _from_json(
+    name: str, datatype: str, shape: list[int], entry: dict[str, Any], parameters: Parameters | None, where: str
+) -> Tensor:
+    data = entry.get("data")
+    if type(data) is not list:
+        if "data" not in entry:
+            raise InvalidInput(f"{where}.data: missing; expected a list, or parameters.binary_data_size")
+        raise InvalidInput(f"{where}.data: got {_kind(data)}, expected a list")
+    if parameters and datatype == "BYTES" and parameters.get("content_type") == "base64":
+        data = _from_base64(data, f"{where}.data")
+    array = array_of(data, datatype, f"{where}.data")
+    if list(array.shape) == shape:
+        return Tensor(name, array, datatype, parameters)
+    count = math.prod(shape)
+    if array.size != count:
+        raise InvalidInput(f"{where}.data: got {array.size} elements, expected {count} for shape {shape}")
+    if array.ndim != 1 and array.size:
+        raise InvalidInput(f"{where}.data: is nested as {list(array.shape)}, expected {shape} or a flat list")
+    try:
+        return Tensor(name, array.reshape(shape), datatype, parameters)
+    except (ValueError, OverflowError) as exc:
+        raise _shape_error(exc, shape, where) from exc
+
+
+def _shape_error(exc: Exception, shape: list[int], where: str) -> InvalidInput:
+    if isinstance(exc, InvalidInput):
+        return exc
+    return InvalidInput(f"{where}.shape: got {shape}, which no array can have")
+
+
+def _from_base64(data: Any, field: str) -> Any:
+    if type(data) is list:
+        return [_from_base64(item, field) for item in data]
+    if type(data) is not str:
+        return data  # array_of refuses it and names the field
+    try:
+        # array_of takes v1's form of base64; text that is not base64 must be told apart here.
+        base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError) as exc:
+        raise InvalidInput(f"{field}: got {data[:40]!r}, expected base64") from exc
+    return {"b64": data}
+
+
+def _datatype(given: Any, where: str) -> str:
+    if type(given) is not str:
+        raise InvalidInput(f"{where}.datatype: got {_kind(given)}, expected one of {', '.join(DTYPES)}")
+    upper = given.upper()  # KServe's clients may write fp32
+    if upper not in DTYPES:
+        raise InvalidInput(f"{where}.datatype: got {given[:40]!r}, expected one of {', '.join(DTYPES)}")
+    return upper
+
+
+def _shape(given: Any, where: str) -> list[int]:
+    if type(given) is not list:
+        raise InvalidInput(f"{where}.shape: got {_kind(given)}, expected a list of sizes")
+    for size in given:
+        if type(size) is not int or size < 0:
+            raise InvalidInput(f"{where}.shape: got {_kind(size) if type(size) is not int else size} in"
+                               f" {str(given)[:80]}, expected whole sizes of 0 or more")
+    return given
+
+
+def _text(given: Any, field: str, required: bool = False) -> str:
+    if type(given) is str and (given or not required):
+        return given
+    if given is None and not required:
+        return ""
+    raise InvalidInput(f"{field}: got {_kind(given)}, expected a string")
+
+
+def _parameters(given: Any, field: str) -> dict[str, Any]:
+    if type(given) is not dict:
+        raise InvalidInput(f"{field}: got {_kind(given)}, expected an object")
+    for name, value in given.items():
+        if type(value) not in (bool, int, float, str):
+            raise InvalidInput(f"{field}.{name}: got {_kind(value)}, expected a string, a number or a boolean")
+    return given
+
+
+def _requested(given: Any) -> list[RequestedOutput]:
+    if type(given) is not list:
+        raise InvalidInput(f"outputs: got {_kind(given)}, expected a list")
+    requested = []
+    for index, entry in enumerate(given):
+        if type(entry) is not dict:
+            raise InvalidInput(f"outputs[{index}]: got {_kind(entry)}, expected an object with a name")
+        parameters = _parameters(entry.get("parameters") or {}, f"outputs[{index}].parameters")
+        binary = parameters.pop("binary_data", None)
+        if binary is not None and type(binary) is not bool:
+            raise InvalidInput(f"outputs[{index}].parameters.binary_data: got {_kind(binary)}, expected a boolean")
+        requested.append(
+            RequestedOutput(_text(entry.get("name"), f"outputs[{index}].name", required=True), parameters, binary)
+        )
+    return requested
+
+
+def _binary_names(request: InferRequest, response: InferResponse) -> set[str]:
+    """Outputs to send in binary: their own ``binary_data`` wins over the request's ``binary_data_output``."""
+    own = {output.name: output.binary for output in request.outputs or () if output.binary is not None}
+    return {t.name for t in response.outputs if own.get(t.name, request.binary_outputs)}
+
+
+def _encode_binary(response: InferResponse, binary: set[str]) -> tuple[bytes, int]:
+    buffers: list[bytes | memoryview] = []
+    message: dict[str, Any] = {
+        "id": response.id,
+        "model_name": response.model_name,
+        "model_version": response.model_version,
+    }
+    if response.parameters:
+        message["parameters"] = response.parameters
+    message["outputs"] = [
+        _binary_tensor(tensor, buffers) if tensor.name in binary else _json_tensor(tensor)
+        for tensor in response.outputs
+    ]
+    head = jsonlib.dumps(message)
+    return b"".join((head, *buffers)), len(head)
+
+
+def _binary_tensor(tensor: Tensor, buffers: list[bytes | memoryview]) -> dict[str, Any]:
+    buffer = tensor.to_buffer()
+    buffers.append(buffer)
+    return {
+        "name": tensor.name,
+        "shape": tensor.data.shape,
+        "datatype": tensor.datatype,
+        "parameters": {**tensor.parameters, "binary_data_size": len(buffer)},
+    }
+
+
+def _json_tensor(tensor: Tensor, nulls: bool = True) -> dict[str, Any]:
+    parameters: Mapping[str, Any] = tensor.parameters
+    try:
+        data = json_data(tensor.data, tensor.datatype)
+    except NotText:  # bytes that are no text travel as base64, and say so
+        data = [base64.b64encode(element).decode() for element in tensor.data.flat]
+        parameters = {**parameters, "content_type": "base64"}
+    entry = {"name": tensor.name, "shape": tensor.data.shape, "datatype": tensor.datatype}
+    if parameters or nulls:
+        entry["parameters"] = parameters or None
+    entry["data"] = data
+    return entry
+
+
+_KINDS = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
+
+
+def _kind(value: Any) -> str:
+    return "nothing" if value is None else _KINDS.get(type(value), type(value).__name__)
