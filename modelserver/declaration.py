@@ -31,7 +31,7 @@ class Setting:
     """One declared setting. ``kind`` is int, float, bool or str; ``optional`` ones may be ``None`` (not set)."""
 
     name: str
-    kind: type[int] | type[float] | type[bool] | type[str]
+    kind: type[int | float | bool | str]
     optional: bool
     default: int | float | bool | str | None
     help: str
@@ -98,7 +98,7 @@ class Setting:
             raise TypeError
         return value
 
-    def _limited(self, value: int | float | bool | str) -> int | float | bool | str:
+    def _limited(self, value: float | bool | str) -> int | float | bool | str:
         if self.choices:
             by_lower = {choice.lower(): choice for choice in self.choices}
             if str(value).lower() not in by_lower:
@@ -107,13 +107,15 @@ class Setting:
         if isinstance(value, (int, float)) and self.kind is not bool:
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError
-            if self.minimum is not None and value < self.minimum or self.maximum is not None and value > self.maximum:
+            if self.minimum is not None and value < self.minimum:
+                raise ValueError
+            if self.maximum is not None and value > self.maximum:
                 raise ValueError
         return value
 
 
 def setting(
-    default: int | float | bool | str | None,
+    default: float | bool | str | None,
     help: str,
     *,
     unit: str = "",

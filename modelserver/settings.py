@@ -14,7 +14,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from modelserver.declaration import PREFIX, Setting, SettingError, nearest, setting, settings_of
+from modelserver.declaration import (
+    PREFIX,
+    Setting,
+    SettingError,
+    nearest,
+    setting,
+    settings_of,
+)
 
 PORTS = 65535
 MIB = 1024 * 1024
@@ -111,7 +118,7 @@ class ServerSettings(_Declared):
     """
 
     config: str | None = setting(None, "File with settings: TOML, JSON, or YAML where PyYAML is installed")
-    host: str = setting("0.0.0.0", "Address that both protocols listen on")
+    host: str = setting("0.0.0.0", "Address that both protocols listen on")  # noqa: S104 - as in every container
     http_port: int = setting(8080, "Port of REST; 0 takes any free one", minimum=0, maximum=PORTS)
     grpc_port: int = setting(8081, "Port of gRPC; 0 takes any free one", minimum=0, maximum=PORTS)
     enable_grpc: bool = setting(True, "Serve gRPC")

@@ -1,0 +1,77 @@
+"""``modelserver serve``, and the entry point of the runtimes' images."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from modelserver.cli.banner import print_banner
+from modelserver.cli.flags import Parser
+from modelserver.declaration import SettingError, settings_of
+from modelserver.settings import ModelSettings, ServerSettings
+
+log = logging.getLogger("modelserver")
+
+
+def run(argv: Sequence[str]) -> int:
+    """Serve until a signal: 0 after a clean stop, 2 for a wrong flag, setting or path."""
+    parser = _parser("modelserver serve", "modelserver serve PATH [flags]")
+    parser.add_argument(
+        "path", metavar="PATH", nargs="?", help="a model file, a directory, a repository, or my_model.py:Class"
+    )
+    return _serve(parser, argv, None, None)
+
+
+def run_runtime(argv: Sequence[str] | None = None, runtime: str | None = None) -> int:
+    """The main of a runtime's image: KServe's flags (``--model_dir``, ``--model_name``, ...) and no PATH.
+
+    KServe's controller may add flags that we do not know: a warning in the log, not an error.
+    """
+    parser = _parser(runtime or "modelserver", f"{runtime or 'modelserver'} [flags]")
+    return _serve(parser, sys.argv[1:] if argv is None else argv, runtime, [])
+
+
+def _parser(prog: str, usage: str) -> Parser:
+    description = "Serve models over v1 REST, v2 REST and v2 gRPC. Flags take dashes or underscores."
+    parser = Parser(prog, description, usage)
+    parser.add_settings(settings_of(ModelSettings))
+    parser.add_settings(settings_of(ServerSettings))
+    return parser
+
+
+def _serve(parser: Parser, argv: Sequence[str], runtime: str | None, unknown: list[str] | None) -> int:
+    given = parser.read(argv, unknown)
+    path = given.pop("path", None)
+    try:
+        settings = ServerSettings.resolve(given)
+        model = ModelSettings.resolve(given)
+        target = _target(path, model.model_dir, settings.allow_no_models)
+    except SettingError as error:
+        parser.error(str(error))
+    for name in unknown or ():
+        log.warning("unknown flag %s is ignored", name)
+    for name in settings.without_effect():
+        log.warning("--%s is accepted for KServe's sake and has no effect", name)
+    from modelserver.server import ModelServer  # imports the web and gRPC stacks: only once the flags are right
+
+    server = ModelServer(settings, on_ready=partial(print_banner, settings))
+    server.serve(target or [], model_name=model.model_name, runtime=model.runtime or runtime)
+    return 0
+
+
+def _target(path: str | None, model_dir: str | None, allow_none: bool) -> str | None:
+    """What to serve: PATH, or the directory of ``--model-dir``."""
+    if path is not None and model_dir is not None and path != model_dir:
+        raise SettingError(f"model_dir: got {model_dir!r} beside PATH {path!r}, expected one of them")
+    target = path or model_dir
+    if target is None:
+        if allow_none:
+            return None
+        raise SettingError("PATH: missing, expected a model file, a directory, a repository or my_model.py:Class")
+    file = target.rpartition(":")[0] if ".py:" in target else target
+    if not Path(file).exists():
+        raise SettingError(f"PATH: got {target!r}, expected a file or a directory that exists")
+    return target
