@@ -123,6 +123,7 @@ class Context:
         "decode",
         "encode",
         "id",
+        "model_version",
         "parameters",
         "postprocess",
         "predict",
@@ -147,6 +148,8 @@ class Context:
         self.deadline = deadline
         self.protocol = protocol
         self.parameters: Parameters = NO_PARAMETERS
+        #: The version that answers; set by the engine, also where the client named none.
+        self.model_version = ""
         self.verb = "predict"
         self.decode = self.queue = self.preprocess = self.predict = self.postprocess = self.encode = 0.0
         self.batch_size = 0

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from modelserver.engine.repository import ModelRepository
 from modelserver.engine.runner import READY
-from modelserver.errors import ServerNotReady
+from modelserver.errors import ModelNotReady, ServerNotReady
 from modelserver.messages import (
     IndexEntry,
     InferRequest,
@@ -69,6 +69,10 @@ class DataPlane:
             return "It has no models."
         return ""
 
+    def all_loaded(self) -> bool:
+        """Whether no expected model failed to load."""
+        return not self._repository.unready()
+
     def require_ready(self) -> None:
         """Raise ``ServerNotReady`` with the reason unless ``ready()``."""
         reason = self.why_not_ready()
@@ -84,12 +88,18 @@ class DataPlane:
         return self._repository.names()
 
     def model_ready(self, name: str, version: str | None = None) -> bool:
-        """Whether this model can serve; ``ModelNotFound``."""
-        return self._repository.get(name, version).state == READY
+        """Whether this model can serve, and the server goes on serving; ``ModelNotFound``."""
+        return self._repository.get(name, version).state == READY and not self.stopping
 
     def why_model_not_ready(self, name: str, version: str | None = None) -> str:
         """The reason in words; empty when it is ready; ``ModelNotFound``."""
-        return self._repository.get(name, version).reason
+        return self._repository.get(name, version).reason or ("The server is stopping." if self.stopping else "")
+
+    def require_model(self, name: str, version: str | None = None) -> None:
+        """Raise ``ModelNotFound`` or ``ModelNotReady`` before any work is done for a request."""
+        runner = self._repository.get(name, version)
+        if runner.state != READY:
+            raise ModelNotReady(name, runner.reason)
 
     def model_metadata(self, name: str, version: str | None = None) -> ModelMetadata:
         """Versions, platform, inputs and outputs of a model; ``ModelNotFound``."""

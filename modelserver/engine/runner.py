@@ -107,6 +107,7 @@ class ModelRunner:
     async def _answer(self, request: InferRequest, stages: _Stages) -> InferResponse | AsyncIterator[InferResponse]:
         if self.state != READY:
             raise ModelNotReady(self.name, self.reason)
+        request.context.model_version = self.version
         self._begin()
         streaming = False
         try:

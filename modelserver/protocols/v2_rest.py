@@ -9,17 +9,17 @@ from __future__ import annotations
 import base64
 import binascii
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from modelserver.datatypes import DTYPES, dtype_of, unpack_bytes
+from modelserver.datatypes import DTYPES
 from modelserver.errors import InvalidInput
-from modelserver.messages import InferRequest, InferResponse, RequestedOutput, TensorMetadata
+from modelserver.messages import InferRequest, InferResponse, RequestedOutput
 from modelserver.protocols import jsonlib
 from modelserver.protocols.arrays import NotText, array_of, json_data
 from modelserver.protocols.codec import Wire
+from modelserver.protocols.raw_input import RawInput
+from modelserver.protocols.v2_fields import datatype_field, kind_of, parameters_field, shape_field, text_field
 from modelserver.tensor import Parameters, Tensor
 
 HEADER_LENGTH = "inference-header-content-length"
@@ -28,21 +28,21 @@ HEADER_LENGTH = "inference-header-content-length"
 def decode_request(body: bytes, header_length: int | None, model_name: str) -> InferRequest:
     """A request out of its body; ``InvalidInput`` names the field that is wrong."""
     if header_length == 0:
-        return InferRequest(model_name, lazy_inputs=_RawInput(body))
+        return InferRequest(model_name, lazy_inputs=RawInput(body))
     head, tail = _split(body, header_length)
     message = jsonlib.loads(head)
     if type(message) is not dict:
-        raise InvalidInput(f"body: got {_kind(message)}, expected an object with inputs")
+        raise InvalidInput(f"body: got {kind_of(message)}, expected an object with inputs")
     entries = message.get("inputs")
     if type(entries) is not list:
-        raise InvalidInput(f"inputs: got {_kind(entries)}, expected a list of tensors")
+        raise InvalidInput(f"inputs: got {kind_of(entries)}, expected a list of tensors")
     if not entries:
         raise InvalidInput("inputs: got an empty list, expected at least one tensor")
     inputs = _tensors(entries, tail, "inputs")
-    request = InferRequest(model_name, inputs, id=_text(message.get("id"), "id"))
+    request = InferRequest(model_name, inputs, id=text_field(message.get("id"), "id"))
     parameters = message.get("parameters")
     if parameters:
-        request.parameters = parameters = _parameters(parameters, "parameters")
+        request.parameters = parameters = parameters_field(parameters, "parameters")
         if "binary_data_output" in parameters:
             request.binary_outputs = bool(parameters.pop("binary_data_output"))
     outputs = message.get("outputs")
@@ -107,10 +107,10 @@ def decode_response(body: bytes, header_length: int | None = None) -> InferRespo
         raise InvalidInput("body: expected an object with outputs")
     return InferResponse(
         _tensors(message["outputs"], tail, "outputs"),
-        parameters=_parameters(message.get("parameters") or {}, "parameters"),
-        model_name=_text(message.get("model_name"), "model_name"),
+        parameters=parameters_field(message.get("parameters") or {}, "parameters"),
+        model_name=text_field(message.get("model_name"), "model_name"),
         model_version=message.get("model_version"),
-        id=_text(message.get("id"), "id"),
+        id=text_field(message.get("id"), "id"),
     )
 
 
@@ -127,41 +127,6 @@ def parse_header_length(value: str | bytes | None) -> int | None:
         raise InvalidInput(
             f"Inference-Header-Content-Length: got {shown[:40]!r}, expected the length of the JSON head in bytes"
         ) from None
-
-
-class _RawInput:
-    """A body that is nothing but the model's one input."""
-
-    named = False
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    def tensors(self, declared: Sequence[TensorMetadata]) -> list[Tensor]:
-        if len(declared) != 1:
-            raise InvalidInput(
-                "Inference-Header-Content-Length: 0 says that the body is the model's only input,"
-                f" and the model declares {len(declared)} inputs"
-            )
-        name, datatype, shape = declared[0].name, declared[0].datatype, list(declared[0].shape)
-        if datatype == "BYTES":  # the element is the body: there is no length before it
-            element = np.empty(1, dtype=object)
-            element[0] = self._body
-            return [Tensor(name, element.reshape([1] * len(shape)), datatype)]
-        width = dtype_of(datatype).itemsize
-        known = width * math.prod(size for size in shape if size >= 0)
-        free = [axis for axis, size in enumerate(shape) if size < 0]
-        if len(free) > 1:
-            for axis in free[1:]:
-                shape[axis] = 1
-        if free:
-            if not known or len(self._body) % known:
-                raise InvalidInput(
-                    f"body: got {len(self._body)} bytes, expected a multiple of {known}:"
-                    f" {datatype} of shape {list(declared[0].shape)}"
-                )
-            shape[free[0]] = len(self._body) // known
-        return [Tensor.from_buffer(name, datatype, shape, self._body, field="body")]
 
 
 def _split(body: bytes, header_length: int | None) -> tuple[bytes | memoryview, memoryview | None]:
@@ -181,16 +146,16 @@ def _tensors(entries: list[Any], tail: memoryview | None, field: str) -> list[Te
     for index, entry in enumerate(entries):
         where = f"{field}[{index}]"
         if type(entry) is not dict:
-            raise InvalidInput(f"{where}: got {_kind(entry)}, expected an object with name, shape, datatype and data")
-        name = _text(entry.get("name"), f"{where}.name", required=True)
+            raise InvalidInput(f"{where}: got {kind_of(entry)}, expected an object with name, shape, datatype and data")
+        name = text_field(entry.get("name"), f"{where}.name", required=True)
         if index and any(tensor.name == name for tensor in tensors):
             raise InvalidInput(f"{where}.name: {name!r} stands twice in {field}")
         datatype = entry.get("datatype")
         if datatype not in DTYPES if type(datatype) is str else True:
-            datatype = _datatype(datatype, where)
-        shape = _shape(entry.get("shape"), where)
+            datatype = datatype_field(datatype, where)
+        shape = shape_field(entry.get("shape"), where)
         given = entry.get("parameters")
-        parameters = _parameters(given, f"{where}.parameters") if given else None
+        parameters = parameters_field(given, f"{where}.parameters") if given else None
         size = parameters.pop("binary_data_size", None) if parameters else None
         if size is None:
             tensors.append(_from_json(name, datatype, shape, entry, parameters, where))
@@ -230,7 +195,7 @@ def _from_json(
     if type(data) is not list:
         if "data" not in entry:
             raise InvalidInput(f"{where}.data: missing; expected a list, or parameters.binary_data_size")
-        raise InvalidInput(f"{where}.data: got {_kind(data)}, expected a list")
+        raise InvalidInput(f"{where}.data: got {kind_of(data)}, expected a list")
     if parameters and datatype == "BYTES" and parameters.get("content_type") == "base64":
         data = _from_base64(data, f"{where}.data")
     array = array_of(data, datatype, f"{where}.data")
@@ -266,55 +231,19 @@ def _from_base64(data: Any, field: str) -> Any:
     return {"b64": data}
 
 
-def _datatype(given: Any, where: str) -> str:
-    if type(given) is not str:
-        raise InvalidInput(f"{where}.datatype: got {_kind(given)}, expected one of {', '.join(DTYPES)}")
-    upper = given.upper()  # KServe's clients may write fp32
-    if upper not in DTYPES:
-        raise InvalidInput(f"{where}.datatype: got {given[:40]!r}, expected one of {', '.join(DTYPES)}")
-    return upper
-
-
-def _shape(given: Any, where: str) -> list[int]:
-    if type(given) is not list:
-        raise InvalidInput(f"{where}.shape: got {_kind(given)}, expected a list of sizes")
-    for size in given:
-        if type(size) is not int or size < 0:
-            raise InvalidInput(f"{where}.shape: got {_kind(size) if type(size) is not int else size} in"
-                               f" {str(given)[:80]}, expected whole sizes of 0 or more")
-    return given
-
-
-def _text(given: Any, field: str, required: bool = False) -> str:
-    if type(given) is str and (given or not required):
-        return given
-    if given is None and not required:
-        return ""
-    raise InvalidInput(f"{field}: got {_kind(given)}, expected a string")
-
-
-def _parameters(given: Any, field: str) -> dict[str, Any]:
-    if type(given) is not dict:
-        raise InvalidInput(f"{field}: got {_kind(given)}, expected an object")
-    for name, value in given.items():
-        if type(value) not in (bool, int, float, str):
-            raise InvalidInput(f"{field}.{name}: got {_kind(value)}, expected a string, a number or a boolean")
-    return given
-
-
 def _requested(given: Any) -> list[RequestedOutput]:
     if type(given) is not list:
-        raise InvalidInput(f"outputs: got {_kind(given)}, expected a list")
+        raise InvalidInput(f"outputs: got {kind_of(given)}, expected a list")
     requested = []
     for index, entry in enumerate(given):
         if type(entry) is not dict:
-            raise InvalidInput(f"outputs[{index}]: got {_kind(entry)}, expected an object with a name")
-        parameters = _parameters(entry.get("parameters") or {}, f"outputs[{index}].parameters")
+            raise InvalidInput(f"outputs[{index}]: got {kind_of(entry)}, expected an object with a name")
+        parameters = parameters_field(entry.get("parameters") or {}, f"outputs[{index}].parameters")
         binary = parameters.pop("binary_data", None)
         if binary is not None and type(binary) is not bool:
-            raise InvalidInput(f"outputs[{index}].parameters.binary_data: got {_kind(binary)}, expected a boolean")
+            raise InvalidInput(f"outputs[{index}].parameters.binary_data: got {kind_of(binary)}, expected a boolean")
         requested.append(
-            RequestedOutput(_text(entry.get("name"), f"outputs[{index}].name", required=True), parameters, binary)
+            RequestedOutput(text_field(entry.get("name"), f"outputs[{index}].name", required=True), parameters, binary)
         )
     return requested
 
@@ -365,10 +294,3 @@ def _json_tensor(tensor: Tensor, nulls: bool = True) -> dict[str, Any]:
         entry["parameters"] = parameters or None
     entry["data"] = data
     return entry
-
-
-_KINDS = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
-
-
-def _kind(value: Any) -> str:
-    return "nothing" if value is None else _KINDS.get(type(value), type(value).__name__)
