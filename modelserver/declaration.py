@@ -70,7 +70,7 @@ class Setting:
         if self.minimum is not None and self.maximum is not None:
             limits = f" from {self.minimum:g} to {self.maximum:g}"
         elif self.minimum is not None:
-            limits = f" of at least {self.minimum:g}"
+            limits = f", at least {self.minimum:g}"
         return noun + (f" of {self.unit}" if self.unit else "") + limits
 
     def read(self, value: object, source: str = "") -> int | float | bool | str | None:

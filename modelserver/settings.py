@@ -60,8 +60,9 @@ class _Declared:
         for item in settings_of(cls):
             for variable in reversed(item.environment):
                 text = environ.get(variable)
-                # Kubernetes sets MODELSERVER_HTTP_PORT=tcp://... itself for a Service called modelserver-http.
-                if text is not None and not text.startswith(("tcp://", "udp://", "sctp://")):
+                # A template leaves an empty variable for what is not set; and Kubernetes itself makes
+                # MODELSERVER_HTTP_PORT=tcp://... for a Service called modelserver-http.
+                if text and not text.startswith(("tcp://", "udp://", "sctp://")):
                     read[item.name] = item.read(text, variable)
         return cls(**(read | given))
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from modelserver.datatypes import DTYPES, pack_bytes
 from modelserver.messages import ModelMetadata, TensorMetadata
-from modelserver.settings import ServerSettings
 
 if TYPE_CHECKING:
     from modelserver.engine.dataplane import DataPlane
+    from modelserver.server import ModelServer
 
 # A body of more elements than this is made by a line of Python, for a screen has no room for an image.
 LARGEST_INLINE = 64
@@ -181,14 +181,15 @@ def _count(t: TensorMetadata) -> int:
     return math.prod(_shape(t))
 
 
-def print_banner(settings: ServerSettings, dataplane: DataPlane) -> None:
-    """The banner of what ``dataplane`` has ready, on stdout; nothing where the log is JSON."""
+def print_banner(server: ModelServer, dataplane: DataPlane) -> None:
+    """Print the banner of what ``dataplane`` has ready; nothing where the log is JSON, for that is read by programs."""
+    settings = server.settings
     if settings.log_format == "json":
         return
     names = dict.fromkeys(entry.name for entry in dataplane.index(ready=True))
     host = "localhost" if settings.host in ANY_ADDRESS else settings.host
     host = f"[{host}]" if ":" in host else host
     scheme = "https" if settings.ssl_certfile else "http"
-    rest = f"{scheme}://{host}:{settings.http_port}"
-    grpc = f"{host}:{settings.grpc_port}" if settings.enable_grpc else None
+    rest = f"{scheme}://{host}:{server.http_port}"
+    grpc = f"{host}:{server.grpc_port}" if settings.enable_grpc else None
     print(banner([dataplane.model_metadata(name) for name in names], rest, grpc), flush=True)

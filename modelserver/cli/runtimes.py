@@ -41,10 +41,11 @@ def run(argv: Sequence[str]) -> int:
 
 def installed() -> list[Runtime]:
     """Every runtime that announces itself, by name."""
-    return [_runtime(point) for point in runtime_entry_points()]
+    return [describe(point) for point in runtime_entry_points()]
 
 
-def _runtime(point: EntryPoint) -> Runtime:
+def describe(point: EntryPoint) -> Runtime:
+    """What one entry point announces; its class is imported for it."""
     distribution = point.dist.name if point.dist else ""
     frameworks = required_versions(distribution) if distribution else {}
     frameworks.pop("modelserver", None)

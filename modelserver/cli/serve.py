@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from modelserver.cli.banner import print_banner
@@ -51,15 +50,28 @@ def _serve(parser: Parser, argv: Sequence[str], runtime: str | None, unknown: li
         target = _target(path, model.model_dir, settings.allow_no_models)
     except SettingError as error:
         parser.error(str(error))
-    for name in unknown or ():
+    # They import the web and gRPC stacks: only once the flags are right.
+    from modelserver.server import ModelServer
+    from modelserver.telemetry.logs import configure_logging
+
+    server = ModelServer(settings, on_ready=lambda dataplane: print_banner(server, dataplane))
+    try:
+        if settings.configure_logging:
+            configure_logging(settings.log_format, settings.log_level, settings.log_config_file)
+        _warn(unknown or [], settings)
+        server.serve(target or [], model_name=model.model_name, runtime=model.runtime or runtime)
+    except (ValueError, OSError) as error:  # nothing to serve there; or a port is taken
+        log.debug("serve failed", exc_info=True)
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ValueError) else 1
+    return 0
+
+
+def _warn(unknown: Sequence[str], settings: ServerSettings) -> None:
+    for name in unknown:
         log.warning("unknown flag %s is ignored", name)
     for name in settings.without_effect():
         log.warning("--%s is accepted for KServe's sake and has no effect", name)
-    from modelserver.server import ModelServer  # imports the web and gRPC stacks: only once the flags are right
-
-    server = ModelServer(settings, on_ready=partial(print_banner, settings))
-    server.serve(target or [], model_name=model.model_name, runtime=model.runtime or runtime)
-    return 0
 
 
 def _target(path: str | None, model_dir: str | None, allow_none: bool) -> str | None:

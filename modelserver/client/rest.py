@@ -24,7 +24,7 @@ RestProtocol: TypeAlias = Literal["v1", "v2", "v2-binary"]
 class RestClient:
     """An async client of ``base_url`` (scheme, host, and a path before the protocol's own where there is one).
 
-    ``timeout`` is in seconds, for requests without a deadline of their own; ``None`` waits for ever. ``headers`` go
+    ``timeout`` in seconds bounds every call; a request's own deadline bounds it further. ``headers`` go
     with every request. Use it as an async context manager or call ``close``.
 
     Errors of the server are ``ModelServerError`` with its status and text; no connection is ``Unavailable`` and no
@@ -54,7 +54,10 @@ class RestClient:
         self._http = httpx.AsyncClient(headers=dict(headers or {}), timeout=timeout, transport=transport)
 
     async def infer(self, request: InferRequest, headers: Mapping[str, str] | None = None) -> InferResponse:
-        """The model's answer. ``request.context`` gives the verb (v1's explain), the deadline and the request id."""
+        """Answer one request.
+
+        Its context gives the verb (v1's explain), the deadline and the request id, and takes the answer's headers.
+        """
         if self._protocol == "v1":
             wire = v1.encode_request(request)
             verb = request.context.verb
@@ -66,6 +69,7 @@ class RestClient:
         if request.context.id:
             sent.setdefault("x-request-id", request.context.id)
         reply = await self._call("POST", path, Wire(wire.body, sent), request.context.deadline)
+        request.context.response_headers.update(reply.headers)
         try:
             if self._protocol == "v1":
                 response = v1.decode_response(reply.content)
@@ -121,9 +125,10 @@ class RestClient:
     async def _send(self, method: str, path: str, wire: Wire | None, deadline: float | None) -> httpx.Response:
         timeout = self._timeout
         if deadline is not None:
-            timeout = deadline - time.monotonic()
-            if timeout <= 0:
+            left = deadline - time.monotonic()
+            if left <= 0:
                 raise DeadlineExceeded("the deadline passed before the request was sent")
+            timeout = left if timeout is None else min(left, timeout)
         try:
             return await self._http.request(
                 method,
