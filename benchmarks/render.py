@@ -1,0 +1,75 @@
+"""``benchmarks/README.md`` from ``benchmarks/results/*.json``: ``python benchmarks/render.py``.
+
+Figures on the page come from the results and from nowhere else; run a benchmark, then this.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+
+TOP = """# Benchmarks
+
+This page is made by `benchmarks/render.py` from `benchmarks/results/`. Do not edit it.
+
+The load generators are `wrk` and `h2load` (Debian packages `wrk` and `nghttp2-client`); they run on the same machine
+as the servers. A run with a failed request is not published.
+"""
+
+
+def facts(result: dict[str, Any]) -> str:
+    """Date, machine and versions, which every result has on top."""
+    machine = result["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    return (
+        f"- Date: {result['date']}\n"
+        f"- Machine: {machine['cpu']}, {machine['cores']} cores, {machine['system']}\n"
+        f"- Versions: {versions}\n"
+    )
+
+
+def micro(result: dict[str, Any]) -> str:
+    """What the server itself costs: ours against a bare one, for a model that does nothing."""
+    method = result["method"]
+    rows = "\n".join(
+        f"| {each['name']} | {each['floor']['rate']:,.0f} | {each['ours']['rate']:,.0f}"
+        f" | {each['ratio']:.2f} | {each['target']:.2f} |"
+        for each in result["results"]
+    )
+    return f"""## What the server itself costs (`micro/`)
+
+A model that returns its input, one worker, default settings (access log and metrics on), one row of four numbers.
+The floor of both REST rows is a bare ASGI application under uvicorn (uvloop, httptools) that parses and answers the
+same JSON with orjson; gRPC's is a bare `grpc.aio` handler that parses the same message and serialises the same answer.
+
+{facts(result)}- Method: {method["rounds"]} rounds of {method["seconds"]} s each, floor and ours in turns; medians.
+  REST: {method["rest_connections"]} connections. gRPC: {method["grpc_connections"]} connections with
+  {method["grpc_calls_per_connection"]} calls in flight each. Answers are compared before the first round.
+
+| | floor, requests/s | ours, requests/s | ratio | target |
+|---|---:|---:|---:|---:|
+{rows}
+
+Again on your machine: `python benchmarks/micro/run.py && python benchmarks/render.py`
+"""
+
+
+#: The sections of the page in their order: the result's file name and who writes about it.
+SECTIONS = {"micro": micro}
+
+
+def page(results: Path = HERE / "results") -> str:
+    """The whole page, with a section for each result there is."""
+    sections = [TOP]
+    for name, section in SECTIONS.items():
+        file = results / f"{name}.json"
+        if file.exists():
+            sections.append(section(json.loads(file.read_text())))
+    return "\n".join(sections)
+
+
+if __name__ == "__main__":
+    (HERE / "README.md").write_text(page())
