@@ -11,25 +11,18 @@ import base64
 import binascii
 from array import array as typed_array
 from collections.abc import Callable, Sequence
-from itertools import chain
 from typing import Any, TypeAlias
 
-import ml_dtypes
 import numpy as np
 
-from modelserver.datatypes import BFLOAT16, DTYPES, FLOATS, NUMERIC, dtype_of
+from modelserver.datatypes import BFLOAT16, DTYPES, FLOATS, dtype_of
 from modelserver.errors import InvalidInput
 from modelserver.messages import Json
 from modelserver.protocols.jsonlib import shown
+from modelserver.protocols.offences import EXPECTED, RANGES, offence, ragged, whole
 
 #: A JSON list laid out flat, and the shape it had.
 Flat: TypeAlias = tuple[list[Any], tuple[int, ...]]
-
-
-def _range_of(dtype: np.dtype) -> tuple[float, float]:
-    limits = np.iinfo(dtype) if dtype.kind in "iu" else ml_dtypes.finfo(dtype)
-    convert = int if dtype.kind in "iu" else float
-    return convert(limits.min), convert(limits.max)
 
 
 #: How ``array.array`` calls each datatype; floating-point datatypes start as doubles.
@@ -57,7 +50,6 @@ _FEW = 64
 
 _NUMBERS = frozenset({int, float})
 _TAKES = {name: _NUMBERS if code == "d" else frozenset({int}) for name, code in _CODES.items()}
-_RANGES = {name: _range_of(DTYPES[name]) for name in _CODES}
 
 
 class NotText(ValueError):
@@ -88,8 +80,8 @@ def array_of_flat(
     takes = _TAKES.get(datatype)
     if takes is None:
         array = _booleans(flat, shape, field) if datatype == "BOOL" else _bytes(flat, shape, datatype, field, nulls)
-    elif len(flat) <= _FEW and takes.issuperset(map(type, flat)) and _fits(flat, datatype):
-        array = np.array(flat, DTYPES[datatype])
+    elif len(flat) <= _FEW and takes.issuperset(map(type, flat)):
+        array = _few(flat, shape, datatype, field)
     else:
         array = _many(flat, shape, datatype, field)
     return array if len(shape) == 1 else array.reshape(shape)
@@ -98,20 +90,23 @@ def array_of_flat(
 def flattened(data: Json, field: str) -> Flat:
     """Nested lists as one flat list and their shape; ``InvalidInput`` when they are ragged, or no list at all."""
     if type(data) is not list:
-        raise InvalidInput(f"{_plain_field(field)}: got {shown(data)}, expected a list")
+        raise InvalidInput(f"{whole(field)}: got {shown(data)}, expected a list")
     level: list[Any] = data
     shape = [len(level)]
     while level and type(level[0]) is list:
         if len(shape) == _MOST_AXES:
-            raise InvalidInput(f"{_plain_field(field)}: nests deeper than the {_MOST_AXES} axes an array can have")
+            raise InvalidInput(f"{whole(field)}: nests deeper than the {_MOST_AXES} axes an array can have")
         if len(level) == 1:
             level = level[0]
             shape.append(len(level))
             continue
         width = len(level[0])
-        if set(map(type, level)) != {list} or set(map(len, level)) != {width}:
-            raise _ragged(level, tuple(shape), field)
-        level = list(chain.from_iterable(level))
+        rows = level
+        level = []
+        for row in rows:
+            if type(row) is not list or len(row) != width:
+                raise ragged(rows, tuple(shape), field)
+            level += row
         shape.append(width)
     return level, tuple(shape)
 
@@ -149,9 +144,16 @@ def json_data(array: np.ndarray, datatype: str) -> np.ndarray | list[str]:
     return flat if flat.dtype.isnative else flat.astype(flat.dtype.newbyteorder("="))
 
 
-def _fits(flat: list[Any], datatype: str) -> bool:
-    low, high = _RANGES[datatype]
-    return bool(low <= min(flat) and max(flat) <= high)
+def _few(flat: list[Any], shape: tuple[int, ...], datatype: str, field: str) -> np.ndarray:
+    """A few numbers that are known to be of the right type."""
+    if datatype in _NARROW:
+        low, high = RANGES[datatype]
+        if min(flat) < low or max(flat) > high:  # it may still round to a number within the range
+            return _many(flat, shape, datatype, field)
+    try:
+        return np.array(flat, DTYPES[datatype])
+    except OverflowError:
+        return _many(flat, shape, datatype, field)
 
 
 def _many(flat: list[Any], shape: tuple[int, ...], datatype: str, field: str) -> np.ndarray:
@@ -186,7 +188,7 @@ def _narrowed(array: np.ndarray, flat: list[Any], shape: tuple[int, ...], dataty
     except FloatingPointError:
         with np.errstate(over="ignore"):
             index = int(np.flatnonzero(np.isinf(array.astype(DTYPES[datatype])))[0])
-        raise _offence(flat, index, shape, datatype, field, f"a number within the range of {datatype}") from None
+        raise offence(flat, index, shape, datatype, field, f"a number within the range of {datatype}") from None
 
 
 def _booleans(flat: list[Any], shape: tuple[int, ...], field: str) -> np.ndarray:
@@ -207,7 +209,7 @@ def _numbers(flat: list[Any], shape: tuple[int, ...], datatype: str, field: str)
         whole = [value if type(value) is int else _whole(value) for value in flat]
         return np.frombuffer(typed_array(_CODES[datatype], whole), DTYPES[datatype])
     except (ValueError, OverflowError):
-        low, high = _RANGES[datatype]
+        low, high = RANGES[datatype]
         _refuse(flat, shape, datatype, field, lambda value: _integer(value) and low <= value <= high)
         raise
 
@@ -225,10 +227,10 @@ def _bytes(flat: list[Any], shape: tuple[int, ...], datatype: str, field: str, n
             try:
                 array[index] = base64.b64decode(value["b64"], validate=True)
             except (binascii.Error, ValueError):
-                offence = _offence(flat, index, shape, datatype, field, "base64 in b64")
-                raise offence from None
+                refusal = offence(flat, index, shape, datatype, field, "base64 in b64")
+                raise refusal from None
         elif value is not None or not nulls:
-            raise _offence(flat, index, shape, datatype, field, _EXPECTED["BYTES"])
+            raise offence(flat, index, shape, datatype, field, EXPECTED["BYTES"])
     return array
 
 
@@ -255,50 +257,10 @@ def _whole(value: float) -> int:
     return int(value)
 
 
-_EXPECTED = {
-    "BOOL": "true or false for BOOL",
-    "BYTES": 'a string or {"b64": "..."} for BYTES',
-    **{name: f"a number for {name}" for name in FLOATS},
-    **{
-        name: f"an integer from {_RANGES[name][0]} to {_RANGES[name][1]} for {name}"
-        for name in NUMERIC - FLOATS - {"BOOL"}
-    },
-}
-
-
 def _refuse(
     flat: list[Any], shape: tuple[int, ...], datatype: str, field: str, accepts: Callable[[Json], bool]
 ) -> None:
     """Raises for the first element that is not accepted."""
     for index, value in enumerate(flat):
         if not accepts(value):
-            raise _offence(flat, index, shape, datatype, field, _EXPECTED[datatype])
-
-
-def _offence(
-    flat: list[Any], index: int, shape: tuple[int, ...], datatype: str, field: str, expected: str
-) -> InvalidInput:
-    where, position = _place(field, index, shape)
-    return InvalidInput(f"{where}: got {shown(flat[index])}{position}, expected {expected}")
-
-
-def _ragged(level: list[Any], shape: tuple[int, ...], field: str) -> InvalidInput:
-    width = len(level[0])
-    index = next(i for i, row in enumerate(level) if type(row) is not list or len(row) != width)
-    row = level[index]
-    where, position = _place(field, index, shape)
-    got = f"a list of {len(row)}" if type(row) is list else shown(row)
-    return InvalidInput(f"{where}: got {got}{position}, expected a list of {width} like the one before it")
-
-
-def _place(field: str, index: int, shape: tuple[int, ...]) -> tuple[str, str]:
-    """The field with the row's index in its brackets, and where in it the element stands: `` at [1][2]``."""
-    indices = [int(i) for i in np.unravel_index(index, shape)]
-    if "[]" in field:
-        field = field.replace("[]", f"[{indices.pop(0)}]", 1)
-    path = "".join(f"[{i}]" for i in indices)
-    return field, f" at {path}" if path else ""
-
-
-def _plain_field(field: str) -> str:
-    return field.replace("[]", "", 1)
+            raise offence(flat, index, shape, datatype, field, EXPECTED[datatype])
