@@ -1,4 +1,4 @@
-"""``ModelServer``: builds everything, starts it, drains it, stops it. The only place where the objects meet."""
+"""``ModelServer``: starts what ``composition`` built, drains it and stops it; in one process or in several."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import contextlib
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from modelserver.engine.dataplane import DataPlane
 from modelserver.engine.loader import NoCatalog, sources_of_models, sources_of_path
@@ -22,9 +21,15 @@ from modelserver.settings import ServerSettings
 from modelserver.telemetry.observer import Observer
 
 if TYPE_CHECKING:
-    from modelserver.composition import Composition
+    from multiprocessing.connection import Connection
+
+    from modelserver.composition import Composition, SharedPorts
+    from modelserver.siblings import Siblings
 
 log = logging.getLogger("modelserver")
+
+#: What to serve: models, or a path that holds some.
+Servable: TypeAlias = Sequence[Model] | str | os.PathLike[str]
 
 
 class ModelServer:
@@ -53,6 +58,7 @@ class ModelServer:
         elif overrides:
             raise TypeError(f"expected settings or keywords, got both: {', '.join(overrides)}")
         self.settings = settings
+        #: The ports that are open; they differ from the settings where those say 0.
         self.http_port = settings.http_port
         self.grpc_port = settings.grpc_port
         self.dataplane: DataPlane | None = None
@@ -61,12 +67,9 @@ class ModelServer:
         self._middleware = list(middleware)
         self._composition: Composition | None = None
         self._loading: asyncio.Task[None] | None = None
-        self._rest: Any = None
-        self._rest_task: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
 
-    def serve(self, what: Sequence[Model] | str | os.PathLike[str], *, model_name: str | None = None,
-              runtime: str | None = None) -> None:
+    def serve(self, what: Servable, *, model_name: str | None = None, runtime: str | None = None) -> None:
         """Serve until SIGTERM or SIGINT; ``what`` is a list of models or a path (see ``modelserver serve``).
 
         Returns after a clean stop. ``ValueError`` when there is nothing to serve at the path; ``OSError`` when a
@@ -74,17 +77,20 @@ class ModelServer:
         """
         sources, catalog = _resolve(what, model_name, runtime)
         self._configure_logging()
-        failed = asyncio.Runner(loop_factory=_loop_factory(self.settings.event_loop)).run(
-            self._run(sources, catalog)
-        )
-        _leave_stuck_threads_behind()
-        if failed:
-            raise SystemExit(1)
+        if self.settings.workers > 1:
+            code = self._supervise(sources, catalog)
+        else:
+            code = self._run(sources, catalog, None)
+        _leave_stuck_threads_behind(code)
+        if code:
+            raise SystemExit(code)
 
-    async def start(self, what: Sequence[Model] | str | os.PathLike[str], *, model_name: str | None = None,
-                    runtime: str | None = None) -> None:
-        """Open the ports and begin to load; for a program that has an event loop of its own. See ``stop``."""
-        await self._start(*_resolve(what, model_name, runtime))
+    async def start(self, what: Servable, *, model_name: str | None = None, runtime: str | None = None) -> None:
+        """Open the ports and begin to load; for a program that has an event loop of its own. See ``stop``.
+
+        One process, whatever ``workers`` says.
+        """
+        await self._start(*_resolve(what, model_name, runtime), None)
 
     async def loaded(self) -> None:
         """Wait until every expected model is loaded, or has failed to."""
@@ -103,7 +109,7 @@ class ModelServer:
         if self._loading is not None and not self._loading.done():
             self._loading.cancel()
         grpc = self._composition.grpc
-        await asyncio.gather(self._stop_rest(), *([grpc.stop(settings.grace_period)] if grpc else []))
+        await asyncio.gather(self._composition.http.stop(), *([grpc.stop(settings.grace_period)] if grpc else []))
         await self.dataplane.stop(max(0.0, deadline - time.monotonic()))
         self._composition.close()
         log.info("stopped")
@@ -112,23 +118,50 @@ class ModelServer:
         """Make ``serve`` stop as SIGTERM does; call it on the event loop."""
         self._stop.set()
 
-    async def _run(self, sources: list[ModelSource], catalog: Catalog) -> bool:
-        """The whole life of ``serve``; true when it ended because a model failed to load."""
+    def _supervise(self, sources: list[ModelSource], catalog: Catalog) -> int:
+        """The parent of the workers: holds the ports open and serves nothing."""
+        from modelserver.ports import reserve
+        from modelserver.supervisor import Supervisor
+
+        settings = self.settings
+        rest, grpc = reserve(settings.host, settings.http_port, settings.grpc_port)
+
+        def worker(number: int, pipe: Connection) -> int:
+            from modelserver.composition import SharedPorts
+            from modelserver.siblings import Siblings
+
+            siblings = Siblings(pipe, self._announce, self.request_stop)
+            code = self._run(sources, catalog, SharedPorts(rest, grpc.getsockname()[1], siblings))
+            _leave_stuck_threads_behind(code)
+            return code
+
+        def on_stop() -> None:
+            rest.close()  # else the kernel would go on queueing connections that nobody accepts
+            grpc.close()
+
+        patience = settings.lame_duck + settings.grace_period
+        log.info("supervising %d workers", settings.workers)
+        return Supervisor(worker, settings.workers, patience, on_stop).run()
+
+    def _run(self, sources: list[ModelSource], catalog: Catalog, shared: SharedPorts | None) -> int:
+        runner = asyncio.Runner(loop_factory=_loop_factory(self.settings.event_loop))
+        with runner:
+            return runner.run(self._live(sources, catalog, shared))
+
+    async def _live(self, sources: list[ModelSource], catalog: Catalog, shared: SharedPorts | None) -> int:
+        """The whole life of one process; 1 when it ended because a model failed to load."""
         with _signals(self._signalled):
-            await self._start(sources, catalog)
-            assert self._loading is not None
+            await self._start(sources, catalog, shared)
+            stopping = asyncio.create_task(self._stop.wait())
             failed = False
-            if self.settings.exit_on_load_failure:
-                await asyncio.wait(
-                    [self._loading, stopping := asyncio.create_task(self._stop.wait())],
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-                stopping.cancel()
-                failed = self._loading.done() and self.dataplane is not None and not self.dataplane.all_loaded()
+            if self.settings.exit_on_load_failure and self._loading is not None and self.dataplane is not None:
+                await asyncio.wait([self._loading, stopping], return_when=asyncio.FIRST_COMPLETED)
+                failed = self._loading.done() and not self.dataplane.all_loaded()
             if not failed:
-                await self._stop.wait()
+                await stopping
+            stopping.cancel()
             await self.stop()
-            return failed
+            return int(failed)
 
     def _signalled(self) -> None:
         if self._stop.is_set():
@@ -136,41 +169,22 @@ class ModelServer:
             os._exit(1)
         self._stop.set()
 
-    async def _start(self, sources: list[ModelSource], catalog: Catalog) -> None:
+    async def _start(self, sources: list[ModelSource], catalog: Catalog, shared: SharedPorts | None) -> None:
         from modelserver.composition import compose  # imports both doors' packages: here, and not before
 
-        self._composition = compose(self.settings, sources, catalog, self._observers, self._middleware)
+        host = self.settings.host
+        self._composition = compose(self.settings, sources, catalog, self._observers, self._middleware, shared)
         self.dataplane = dataplane = self._composition.dataplane
-        await self._start_rest(self._composition.rest)
+        if shared is not None:
+            shared.siblings.listen(self._composition.workers.do)
+        self.http_port = await self._composition.http.start()
+        log.info("REST on http://%s:%d", host, self.http_port)
         if self._composition.grpc is not None:
             self.grpc_port = await self._composition.grpc.start()
-            log.info("gRPC on %s:%d", self.settings.host, self.grpc_port)
-        self._loading = asyncio.create_task(self._load(dataplane))
+            log.info("gRPC on %s:%d", host, self.grpc_port)
+        self._loading = asyncio.create_task(self._load(dataplane, shared.siblings if shared else None))
 
-    async def _start_rest(self, app: Any) -> None:
-        import uvicorn
-
-        settings = self.settings
-        config = uvicorn.Config(
-            app,
-            loop="none",
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=settings.timeout_keep_alive,
-            timeout_graceful_shutdown=max(1, round(settings.grace_period)),
-        )
-        listener = _listen(settings.host, settings.http_port)
-        self.http_port = listener.getsockname()[1]
-        self._rest = _Uvicorn(config)
-        self._rest_task = asyncio.create_task(self._rest.serve(sockets=[listener]))
-        log.info("REST on http://%s:%d", settings.host, self.http_port)
-
-    async def _load(self, dataplane: DataPlane) -> None:
+    async def _load(self, dataplane: DataPlane, siblings: Siblings | None) -> None:
         start = time.perf_counter()
         await dataplane.start()
         reason = dataplane.why_not_ready()
@@ -178,13 +192,14 @@ class ModelServer:
             log.error("not ready: %s", reason)
             return
         log.info("ready after %.2f s of loading", time.perf_counter() - start)
-        if self._on_ready is not None:
-            self._on_ready(dataplane)
+        if siblings is None:
+            self._announce()
+        else:
+            siblings.ready()  # the supervisor tells one of them to announce it, once all are ready
 
-    async def _stop_rest(self) -> None:
-        if self._rest is not None and self._rest_task is not None:
-            self._rest.should_exit = True
-            await self._rest_task
+    def _announce(self) -> None:
+        if self._on_ready is not None and self.dataplane is not None:
+            self._on_ready(self.dataplane)
 
     def _configure_logging(self) -> None:
         from modelserver.telemetry.logs import configure_logging
@@ -194,24 +209,10 @@ class ModelServer:
             configure_logging(settings.log_format, settings.log_level, settings.log_config_file)
 
 
-def _resolve(
-    what: Sequence[Model] | str | os.PathLike[str], model_name: str | None, runtime: str | None
-) -> tuple[list[ModelSource], Catalog]:
+def _resolve(what: Servable, model_name: str | None, runtime: str | None) -> tuple[list[ModelSource], Catalog]:
     if isinstance(what, (str, os.PathLike)):
         return sources_of_path(os.fspath(what), model_name, runtime)
     return sources_of_models(list(what)), NoCatalog()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-    except OSError as exc:
-        listener.close()
-        raise OSError(exc.errno, f"cannot listen on {host}:{port}: {exc.strerror}") from exc
-    return listener
 
 
 def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
@@ -242,26 +243,14 @@ def _signals(handler: Callable[[], None]) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-def _leave_stuck_threads_behind() -> None:
+def _leave_stuck_threads_behind(code: int) -> None:
     """A predict that outlived the grace period must not keep the process: Python would wait for its thread."""
     pools = [thread for thread in threading.enumerate() if thread.name.startswith("model-")]
     for thread in pools:
         thread.join(0.1)  # an idle one ends by itself, now that its pool is shut
-    stuck = [thread for thread in pools if thread.is_alive()]
+    stuck = sum(thread.is_alive() for thread in pools)
     if stuck:
-        log.warning("leaving %d predicts behind that did not end within the grace period", len(stuck))
+        log.warning("leaving %d predicts behind that did not end within the grace period", stuck)
         logging.shutdown()
         sys.stdout.flush()
-        os._exit(0)
-
-
-def _Uvicorn(config: Any) -> Any:
-    """uvicorn's server without its signal handlers: ours decide when it stops."""
-    import uvicorn
-
-    class Server(uvicorn.Server):
-        @contextlib.contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            yield
-
-    return Server(config)
+        os._exit(code)

@@ -87,7 +87,7 @@ class InMemoryServer:
         door = self.composition.grpc
         if door is None:
             raise RuntimeError("gRPC is turned off")
-        reply = await door.call(method, message, tuple((metadata or {}).items()))
+        reply = await door.calls.call(f"/inference.GRPCInferenceService/{method}", message, tuple((metadata or {}).items()), None)
         if reply.code is not None:
             raise ModelServerError(reply.message, code=reply.code)
         return reply.body

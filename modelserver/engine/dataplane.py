@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from typing import TypeAlias
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol, TypeAlias
 
 from modelserver.engine.repository import ModelRepository
 from modelserver.engine.runner import READY
@@ -21,6 +21,19 @@ from modelserver.messages import (
 Answer: TypeAlias = InferResponse | AsyncIterator[InferResponse]
 
 
+class Everywhere(Protocol):
+    """What concerns every process of the server at once."""
+
+    async def load(self, name: str) -> None:
+        """Load a model in all of them."""
+
+    async def unload(self, name: str) -> None:
+        """Unload a model in all of them."""
+
+    async def statistics(self, keys: Sequence[tuple[str, str]]) -> list[ModelStatistics]:
+        """Of each (model, version), added up."""
+
+
 class DataPlane:
     """Protocol-neutral verbs over the repository. Every method runs on the event loop."""
 
@@ -28,13 +41,13 @@ class DataPlane:
         self,
         repository: ModelRepository,
         metadata: ServerMetadata,
+        everywhere: Everywhere,
         *,
-        statistics: Callable[[str, str], ModelStatistics] = ModelStatistics,
         allow_no_models: bool = False,
     ) -> None:
         self._repository = repository
         self._metadata = metadata
-        self._statistics = statistics
+        self._everywhere = everywhere
         self._allow_no_models = allow_no_models
         self._started = False
         self.stopping = False
@@ -105,7 +118,7 @@ class DataPlane:
         """Versions, platform, inputs and outputs of a model; ``ModelNotFound``."""
         return self._repository.get(name, version).metadata(self._repository.versions(name))
 
-    def model_statistics(self, name: str | None = None, version: str | None = None) -> list[ModelStatistics]:
+    async def model_statistics(self, name: str | None = None, version: str | None = None) -> list[ModelStatistics]:
         """Of one version, of all versions of a model, or of everything; ``ModelNotFound``."""
         if name and version:
             runners = [self._repository.get(name, version)]
@@ -114,7 +127,7 @@ class DataPlane:
             runners = [self._repository.get(name, each) for each in self._repository.versions(name)]
         else:
             runners = self._repository.runners()
-        return [self._statistics(runner.name, runner.version) for runner in runners]
+        return await self._everywhere.statistics([(runner.name, runner.version) for runner in runners])
 
     def index(self, ready: bool = False) -> list[IndexEntry]:
         """Every version of every model with its state."""
@@ -122,11 +135,11 @@ class DataPlane:
 
     async def load(self, name: str) -> None:
         """Load a model or load it anew; ``ModelNotFound``, ``ModelNotReady`` with the reason."""
-        await self._repository.load(name)
+        await self._everywhere.load(name)
 
     async def unload(self, name: str) -> None:
         """Unload a model; ``ModelNotFound``."""
-        await self._repository.unload(name)
+        await self._everywhere.unload(name)
 
     async def infer(self, request: InferRequest) -> Answer:
         """Answer a request by its model's ``predict``."""

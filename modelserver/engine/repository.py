@@ -1,4 +1,4 @@
-"""Which models there are: name -> version -> runner; load, unload and reload, the new one in place before the old goes."""
+"""Which models there are: name -> version -> runner; load, unload, reload: the new in place before the old goes."""
 
 from __future__ import annotations
 

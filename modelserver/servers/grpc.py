@@ -52,7 +52,8 @@ _Unary: TypeAlias = Callable[[bytes, Metadata, float | None], Awaitable[Reply]]
 class GrpcDoor:
     """Serves a data plane over gRPC: inference, health, reflection.
 
-    ``port`` 0 takes any free one. Workers share a port (SO_REUSEPORT). Lengths are limits in bytes, -1 for none.
+    ``port`` 0 takes any free one. Workers share one (``share_port``: SO_REUSEPORT); a server that is alone does not,
+    or a second one on the same port would take half of its calls. Lengths are limits in bytes, -1 for none.
     ``calls`` answers the same calls without a port.
     """
 
@@ -65,6 +66,7 @@ class GrpcDoor:
         port: int,
         max_receive_message_length: int,
         max_send_message_length: int,
+        share_port: bool = False,
     ) -> None:
         self.calls = GrpcCalls(
             dataplane,
@@ -74,7 +76,7 @@ class GrpcDoor:
         )
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._options = [
-            ("grpc.so_reuseport", 1),
+            ("grpc.so_reuseport", int(share_port)),
             ("grpc.max_receive_message_length", max_receive_message_length),
             ("grpc.max_send_message_length", max_send_message_length),
             ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_INTERVAL),
@@ -84,10 +86,13 @@ class GrpcDoor:
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> int:
-        """Open the port; returns its number. ``RuntimeError`` when it cannot be bound."""
+        """Open the port; returns its number. ``OSError`` when it cannot be bound."""
         server = grpc.aio.server(options=self._options)
         server.add_generic_rpc_handlers(self._handlers())
-        port = server.add_insecure_port(self._address)
+        try:
+            port = server.add_insecure_port(self._address)
+        except RuntimeError as exc:
+            raise OSError(f"cannot listen on {self._address}: the port is taken, or the address is not ours") from exc
         await server.start()
         self._server = server
         return port

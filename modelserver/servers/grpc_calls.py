@@ -192,9 +192,9 @@ class GrpcCalls:
         except ModelNotFound as exc:
             raise NotFound(f"service: {service!r} is neither the server's service nor a model") from exc
 
-    def _statistics(self, message: bytes) -> bytes:
+    async def _statistics(self, message: bytes) -> bytes:
         name, version = wire.decode_model(message)
-        return wire.encode_statistics(self._dataplane.model_statistics(name or None, version))
+        return wire.encode_statistics(await self._dataplane.model_statistics(name or None, version))
 
     async def _load(self, message: bytes) -> bytes:
         name = wire.decode_repository_request(message)

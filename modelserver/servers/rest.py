@@ -18,7 +18,8 @@ from typing import Any, TypeAlias
 from modelserver.engine.dataplane import DataPlane
 from modelserver.errors import Code, ModelServerError, Unimplemented
 from modelserver.messages import Context, InferRequest, InferResponse
-from modelserver.protocols import v2_rest
+from modelserver.protocols import v1, v2_rest
+from modelserver.protocols.cloudevents import CloudEventSettings
 from modelserver.protocols.headers import request_id, server_timing
 from modelserver.servers import v1_rest
 from modelserver.servers.bodies import accepted_encoding, compress, decompress, read_body
@@ -65,7 +66,7 @@ class RestOptions:
     max_body_bytes: int = 64 * 1024 * 1024
     compression_min_bytes: int = 1024
     request_timeout: float = 0.0
-    cloudevents: v1_rest.CloudEventSettings = field(default_factory=v1_rest.CloudEventSettings)
+    cloudevents: CloudEventSettings = field(default_factory=CloudEventSettings)
 
 
 class RequestHeaders(Mapping[str, str]):
@@ -294,7 +295,7 @@ class _Exchange:
         sent = 0
         try:
             async for response in responses:
-                chunk = v1_rest.encode_chunk(request, response)
+                chunk = v1.encode_chunk(request, response)
                 sent += len(chunk)
                 await self.send({"type": "http.response.body", "body": chunk, "more_body": True})
         except ModelServerError as exc:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -17,7 +17,7 @@ from modelserver.protocols import v2_metadata
 from modelserver.servers.openapi import openapi_document
 
 #: Renders /metrics: Accept header -> body and content type.
-MetricsPage = Callable[[str | None], tuple[bytes, str]]
+MetricsPage = Callable[[str | None], Awaitable[tuple[bytes, str]]]
 
 
 def rest_app(
@@ -38,7 +38,7 @@ def rest_app(
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics_page(request: Request) -> Response:
-        body, content_type = metrics(request.headers.get("accept"))
+        body, content_type = await metrics(request.headers.get("accept"))
         return Response(body, headers={"content-type": content_type})
 
     async def failed(_: Request, exc: ModelServerError) -> JSONResponse:
@@ -104,23 +104,33 @@ def _models(dataplane: DataPlane) -> APIRouter:
 
     @router.get("/v2/models/stats")
     async def all_statistics() -> dict[str, Any]:
-        return v2_metadata.model_statistics(dataplane.model_statistics())
+        return v2_metadata.model_statistics(await dataplane.model_statistics())
 
-    def add(suffix: str, answer: Callable[[str, str | None], dict[str, Any]]) -> None:
+    async def metadata(name: str, version: str | None) -> dict[str, Any]:
+        return v2_metadata.model_metadata(dataplane.model_metadata(name, version))
+
+    async def ready(name: str, version: str | None) -> dict[str, Any]:
+        return ready_or_raise(name, version)
+
+    async def config(name: str, version: str | None) -> dict[str, Any]:
+        return v2_metadata.model_config(dataplane.model_metadata(name, version))
+
+    async def stats(name: str, version: str | None) -> dict[str, Any]:
+        return v2_metadata.model_statistics(await dataplane.model_statistics(name, version))
+
+    def add(suffix: str, answer: Callable[[str, str | None], Awaitable[dict[str, Any]]]) -> None:
         async def latest(model: str) -> dict[str, Any]:
-            return answer(model, None)
+            return await answer(model, None)
 
         async def of_version(model: str, version: str) -> dict[str, Any]:
-            return answer(model, version)
+            return await answer(model, version)
 
         name = suffix.strip("/") or "metadata"
         router.add_api_route("/v2/models/{model}" + suffix, latest, name=name)
         router.add_api_route("/v2/models/{model}/versions/{version}" + suffix, of_version, name=f"{name}_of_version")
 
-    add("", lambda m, v: v2_metadata.model_metadata(dataplane.model_metadata(m, v)))
-    add("/ready", ready_or_raise)
-    add("/config", lambda m, v: v2_metadata.model_config(dataplane.model_metadata(m, v)))
-    add("/stats", lambda m, v: v2_metadata.model_statistics(dataplane.model_statistics(m, v)))
+    for suffix, answer in (("", metadata), ("/ready", ready), ("/config", config), ("/stats", stats)):
+        add(suffix, answer)
     return router
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from modelserver.messages import Duration, ModelStatistics
+from modelserver.telemetry.labels import INFERENCE_VERBS
 from modelserver.telemetry.series import SeriesState, add_states
+from modelserver.telemetry.snapshot import Snapshot
 
 
 def statistics(model: str, version: str, states: Iterable[SeriesState]) -> ModelStatistics:
@@ -35,4 +37,18 @@ def statistics(model: str, version: str, states: Iterable[SeriesState]) -> Model
         compute_input=duration("input"),
         compute_infer=duration("infer"),
         compute_output=duration("output"),
+    )
+
+
+def statistics_of(snapshots: Iterable[Snapshot], model: str, version: str) -> ModelStatistics:
+    """The statistics of one version of a model, added up over the snapshots of several processes."""
+    return statistics(
+        model,
+        version,
+        [
+            state
+            for snapshot in snapshots
+            for key, state in snapshot["series"].items()
+            if key[:2] == (model, version) and key[3] in INFERENCE_VERBS
+        ],
     )
