@@ -24,6 +24,7 @@ log = logging.getLogger("modelserver.supervisor")
 #: A worker that lived shorter than this (seconds) is replaced only after as long a pause, so that a crash at start
 #: does not become a loop that eats the machine.
 SHORT_LIFE = 2.0
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 #: Beyond lame duck and grace, for unloading and leaving.
 EXTRA_SECONDS = 10.0
 
@@ -73,8 +74,8 @@ class Supervisor:
 
     def run(self) -> int:
         """Returns when every worker has left: 0 when all of them stopped cleanly."""
-        signal.signal(signal.SIGTERM, self._signalled)
-        signal.signal(signal.SIGINT, self._signalled)
+        for signum in STOP_SIGNALS:
+            signal.signal(signum, self._signalled)
         for number in range(self._workers):
             self._spawn(number)
         deadline = None
@@ -115,7 +116,11 @@ class Supervisor:
     def _spawn(self, number: int) -> None:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=self._body, args=(number, theirs, ours), name=f"worker-{number}")
+        # Held back across the fork, so that a worker told to stop before it listens is not killed by it: it unblocks
+        # them when its handlers are in place.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         process.start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         theirs.close()
         self._children[number] = _Child(number, process, ours, time.monotonic())
         # A replacement is told what its brothers were told since the start.
@@ -127,8 +132,8 @@ class Supervisor:
         parents_end.close()
         for child in self._children.values():
             child.pipe.close()
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        for signum in STOP_SIGNALS:
+            signal.signal(signum, signal.SIG_DFL)
         raise SystemExit(self._worker(number, pipe))
 
     def _hear(self, child: _Child) -> None:

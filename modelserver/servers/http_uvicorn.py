@@ -41,6 +41,7 @@ class UvicornListener:
                 lifespan="off",
                 access_log=False,
                 log_config=None,
+                log_level="warning",
                 server_header=False,
                 proxy_headers=False,
                 timeout_keep_alive=keep_alive,
