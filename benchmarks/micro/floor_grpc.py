@@ -15,9 +15,11 @@ async def model_infer(wire: bytes, context: grpc.aio.ServicerContext) -> bytes:
     """Answer with the request's raw contents."""
     request = ModelInferRequest.FromString(wire)
     tensor = request.inputs[0]
-    response = ModelInferResponse(model_name="noop", model_version="1", id=request.id)
-    response.outputs.add(name="y", datatype=tensor.datatype, shape=tensor.shape)
-    response.raw_output_contents.append(request.raw_input_contents[0])
+    response = ModelInferResponse(model_name="noop", id=request.id)
+    output = response.outputs.add(name="y", datatype=tensor.datatype, shape=tensor.shape)
+    raw = request.raw_input_contents[0]
+    output.parameters["binary_data_size"].int64_param = len(raw)
+    response.raw_output_contents.append(raw)
     return response.SerializeToString()
 
 

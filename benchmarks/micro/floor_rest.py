@@ -28,14 +28,14 @@ async def app(
         answer = orjson.dumps({"predictions": request["instances"]})
     elif "inputs" in request:
         [tensor] = request["inputs"]
-        output = {"name": "y", "shape": tensor["shape"], "datatype": tensor["datatype"], "data": tensor["data"]}
+        output = {"name": "y", "shape": tensor["shape"], "datatype": tensor["datatype"], "parameters": None}
         answer = orjson.dumps(
             {
                 "model_name": "noop",
-                "model_version": "1",
+                "model_version": None,
                 "id": request["id"],
                 "parameters": None,
-                "outputs": [{**output, "parameters": None}],
+                "outputs": [{**output, "data": tensor["data"]}],
             }
         )
     else:

@@ -257,6 +257,8 @@ def _folded(series: Mapping[Key, SeriesState], row: _Row) -> Metric:
     family = HistogramMetricFamily(row.name, row.documentation, labels=list(row.labels))
     for values, histograms in alike.items():
         counts, total = add_histograms(histograms)
+        if not any(counts):
+            continue  # requests that were all refused before this stage
         below = list(accumulate(counts))
         buckets = [(bound, float(below[slot])) for bound, slot in row.buckets.items()]
         family.add_metric(values, [*buckets, ("+Inf", float(below[-1]))], total)

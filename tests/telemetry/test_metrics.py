@@ -196,6 +196,12 @@ def test_thousands_of_requests_add_up(metrics: Metrics):
     assert page["modelserver_request_bytes_count{model=iris,protocol=v2}"] == 2600
 
 
+def test_a_model_that_only_refused_has_no_stages(metrics: Metrics):
+    answer(metrics, code=Code.INVALID_ARGUMENT)
+    page = samples(metrics.render())
+    assert not [name for name in page if name.startswith(("request_predict", "modelserver_queue"))]
+
+
 def test_openmetrics_on_request(metrics: Metrics):
     answer(metrics)
     text, openmetrics = metrics.render("text/plain"), metrics.render(OPENMETRICS)
