@@ -184,11 +184,15 @@ def _cast(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 def _narrowed(array: np.ndarray, flat: list[Any], shape: tuple[int, ...], datatype: str, field: str) -> np.ndarray:
     try:
-        return _cast(array, DTYPES[datatype])
+        narrow = _cast(array, DTYPES[datatype])
     except FloatingPointError:
-        with np.errstate(over="ignore"):
-            index = int(np.flatnonzero(np.isinf(array.astype(DTYPES[datatype])))[0])
-        raise offence(flat, index, shape, datatype, field, f"a number within the range of {datatype}") from None
+        narrow = None
+    # A cast to bfloat16 says nothing when it ends at infinity.
+    if narrow is not None and (datatype != "BF16" or not np.isinf(narrow).any()):
+        return narrow
+    with np.errstate(over="ignore"):
+        index = int(np.flatnonzero(np.isinf(array.astype(DTYPES[datatype])))[0])
+    raise offence(flat, index, shape, datatype, field, f"a number within the range of {datatype}")
 
 
 def _booleans(flat: list[Any], shape: tuple[int, ...], field: str) -> np.ndarray:

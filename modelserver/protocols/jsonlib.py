@@ -194,7 +194,7 @@ def _plain(value: object) -> object:
 
 def _key(key: object) -> str:
     if isinstance(key, str):
-        return key
+        return str.__str__(key)  # the JSON library takes no subclass for a key
     if isinstance(key, (bytes, bytearray)):
         return bytes(key).decode(errors="replace")
     text = dumps(key).decode()

@@ -31,6 +31,11 @@ def is_json(content_type: str) -> bool:
     return media in (JSON, "text/json") or media.endswith("+json")
 
 
+def may_be_json(content_type: str | None) -> bool:
+    """Whether a body of this type is read as JSON when it is some."""
+    return not content_type or is_json(content_type) or content_type.partition(";")[0].strip().lower() in _UNDECIDED
+
+
 def decode_request(body: bytes, content_type: str | None, model_name: str) -> InferRequest:
     """A request out of its body: ``json`` and ``lazy_inputs``, or ``body`` when it is no JSON by its content type.
 
@@ -107,7 +112,7 @@ def encode_request(request: InferRequest) -> Wire:
     message: dict[str, Any]
     if len(inputs) == 1:
         message = {"instances": _nested(inputs[0])}
-    elif _share_rows(inputs) and all(tensor.data.ndim == 1 for tensor in inputs):
+    elif inputs and _share_rows(inputs) and all(t.data.ndim == 1 and t.data.size for t in inputs):
         message = {"instances": [{name: [cell] for name, cell in row.items()} for row in _row_objects(inputs)]}
     else:
         message = {"inputs": {tensor.name: _nested(tensor) for tensor in inputs}}
