@@ -79,39 +79,46 @@ class AccessLog(Observer):
         if not 0 <= millisecond < 1000:
             millisecond = self._tick(now)
         stamp = f"{self._stamp}{_MILLISECONDS[millisecond]}"
-        request = context.id
-        ms = self._milliseconds
-        total = ms[int(seconds * 1e6)]
-        if self._json:
-            request = f'"{request}"' if request.isalnum() and request.isascii() else quote(request)
-            stages = (
-                f', "decode_ms": {ms[int(context.decode * 1e6)]}, "queue_ms": {ms[int(context.queue * 1e6)]}'
-                f', "predict_ms": {ms[int(context.predict * 1e6)]}, "encode_ms": {ms[int(context.encode * 1e6)]}'
-                if self._stages
-                else ""
-            )
-            line = (
-                f'{{"time": "{stamp}", "level": "INFO", "logger": "{_NAME}", "id": {request}, {what}'
-                f', "ms": {total}{stages}, "request_bytes": {request_bytes}, "response_bytes": {response_bytes}}}\n'
-            )
-        else:
-            request = request if request.isalnum() and request.isascii() else _text(request)
-            stages = (
-                f" decode_ms={ms[int(context.decode * 1e6)]} queue_ms={ms[int(context.queue * 1e6)]}"
-                f" predict_ms={ms[int(context.predict * 1e6)]} encode_ms={ms[int(context.encode * 1e6)]}"
-                if self._stages
-                else ""
-            )
-            line = (
-                f"{stamp} INFO {_NAME} id={request} {what} ms={total}{stages}"
-                f" request_bytes={request_bytes} response_bytes={response_bytes}\n"
-            )
+        line_of = self._json_line if self._json else self._text_line
+        line = line_of(context, stamp, what, self._milliseconds[int(seconds * 1e6)], request_bytes, response_bytes)
         self._lines.append(line)
         self._characters += len(line)
         if self._characters >= FLUSH_CHARACTERS:
             self.flush()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
+
+    def _json_line(
+        self, context: Context, stamp: str, what: str, total: str, request_bytes: int, response_bytes: int
+    ) -> str:
+        request, ms = context.id, self._milliseconds
+        request = f'"{request}"' if request.isalnum() and request.isascii() else quote(request)
+        stages = (
+            f', "decode_ms": {ms[int(context.decode * 1e6)]}, "queue_ms": {ms[int(context.queue * 1e6)]}'
+            f', "predict_ms": {ms[int(context.predict * 1e6)]}, "encode_ms": {ms[int(context.encode * 1e6)]}'
+            if self._stages
+            else ""
+        )
+        return (
+            f'{{"time": "{stamp}", "level": "INFO", "logger": "{_NAME}", "id": {request}, {what}'
+            f', "ms": {total}{stages}, "request_bytes": {request_bytes}, "response_bytes": {response_bytes}}}\n'
+        )
+
+    def _text_line(
+        self, context: Context, stamp: str, what: str, total: str, request_bytes: int, response_bytes: int
+    ) -> str:
+        request, ms = context.id, self._milliseconds
+        request = request if request.isalnum() and request.isascii() else _text(request)
+        stages = (
+            f" decode_ms={ms[int(context.decode * 1e6)]} queue_ms={ms[int(context.queue * 1e6)]}"
+            f" predict_ms={ms[int(context.predict * 1e6)]} encode_ms={ms[int(context.encode * 1e6)]}"
+            if self._stages
+            else ""
+        )
+        return (
+            f"{stamp} INFO {_NAME} id={request} {what} ms={total}{stages}"
+            f" request_bytes={request_bytes} response_bytes={response_bytes}\n"
+        )
 
     def _tick(self, now: float) -> int:
         """Begin a new second; the millisecond in it."""
