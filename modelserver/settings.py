@@ -155,8 +155,12 @@ class ServerSettings(_Declared):
     event_loop: Literal["auto", "asyncio", "uvloop"] = setting(
         "auto", "Event loop; auto takes uvloop where it is there"
     )
-    ssl_certfile: str | None = setting(None, "Certificate (PEM) for REST", variables=("KSERVE_TLS_CERT_FILE",))
-    ssl_keyfile: str | None = setting(None, "Key (PEM) of the certificate", variables=("KSERVE_TLS_KEY_FILE",))
+    ssl_certfile: str | None = setting(
+        None, "Certificate (PEM) for REST; refused, for TLS is not served yet", variables=("KSERVE_TLS_CERT_FILE",)
+    )
+    ssl_keyfile: str | None = setting(
+        None, "Key (PEM) of the certificate; refused as well", variables=("KSERVE_TLS_KEY_FILE",)
+    )
     compression_min_bytes: int = setting(
         1024, "Smallest REST response that is compressed for a client that accepts it", unit="bytes", minimum=0
     )
@@ -195,9 +199,12 @@ class ServerSettings(_Declared):
         _Declared.__post_init__(self)
         if self.enable_grpc and self.http_port == self.grpc_port != 0:
             raise SettingError(f"grpc_port: got {self.grpc_port}, expected another port than http_port")
-        if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
-            given, missing = ("ssl_certfile", "ssl_keyfile")[:: 1 if self.ssl_certfile else -1]
-            raise SettingError(f"{missing}: not set, expected beside {given}")
+        for name in ("ssl_certfile", "ssl_keyfile"):
+            # Who asks for TLS must never be served in the clear instead.
+            if getattr(self, name) is not None:
+                raise SettingError(
+                    f"{name}: got {getattr(self, name)!r}, but TLS is not served yet; expected it not set"
+                )
 
     @property
     def threads(self) -> int:

@@ -132,7 +132,7 @@ def test_false_words(word: str) -> None:
         ({"log_format": "xml"}, "log_format: got 'xml', expected one of text, json"),
         ({"host": 1}, "host: got 1, expected a text"),
         ({"grpc_port": 8080}, "grpc_port: got 8080, expected another port than http_port"),
-        ({"ssl_certfile": "a.pem"}, "ssl_keyfile: not set, expected beside ssl_certfile"),
+        ({"ssl_certfile": "a.pem"}, "ssl_certfile: got 'a.pem', but TLS is not served yet; expected it not set"),
         ({"htp_port": 1}, "unknown setting 'htp_port'; did you mean http_port?"),
     ],
 )

@@ -189,7 +189,6 @@ def print_banner(server: ModelServer, dataplane: DataPlane) -> None:
     names = dict.fromkeys(entry.name for entry in dataplane.index(ready=True))
     host = "localhost" if settings.host in ANY_ADDRESS else settings.host
     host = f"[{host}]" if ":" in host else host
-    scheme = "https" if settings.ssl_certfile else "http"
-    rest = f"{scheme}://{host}:{server.http_port}"
+    rest = f"http://{host}:{server.http_port}"
     grpc = f"{host}:{server.grpc_port}" if settings.enable_grpc else None
     print(banner([dataplane.model_metadata(name) for name in names], rest, grpc), flush=True)

@@ -130,11 +130,11 @@ async def _request(call: Call, client: Client) -> InferRequest:
     if inputs.is_v2_body(value):
         return v2_rest.decode_request(call.body, None, call.model)
     body = inputs.v1_body(value)
-    if call.protocol == "v1":
-        return InferRequest(call.model, json=body)
-    request = v1.decode_request(jsonlib.dumps(body), "application/json", call.model)
-    request.declared = await _declared(call, client)
-    return InferRequest(call.model, request.inputs, parameters=request.parameters)
+    request = v1.request_of(body, call.model)
+    if call.protocol != "v1":  # v1 carries the body as it is; the others need its tensors
+        request.declared = await _declared(call, client)
+        request = InferRequest(call.model, request.inputs, parameters=request.parameters)
+    return request
 
 
 async def _declared(call: Call, client: Client) -> Sequence[TensorMetadata]:

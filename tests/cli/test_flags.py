@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from modelserver.cli.flags import Parser
-from modelserver.declaration import settings_of
+from modelserver.declaration import SettingError, settings_of
 from modelserver.settings import ModelSettings, ServerSettings
 
-# KServe's table (0.20 and 0.21): each flag in its own spelling, with a value of its kind.
+# KServe's table (0.20, and 0.21 without its two for TLS): each flag in its own spelling, with a value of its kind.
 KSERVE = {
     "--http_port": "8082",
     "--grpc_port": "8083",
@@ -33,8 +33,6 @@ KSERVE = {
     "--predictor_request_retries": "3",
     "--grpc_max_send_message_length": "1000",
     "--grpc_max_receive_message_length": "1000",
-    "--ssl_certfile": "tls.crt",
-    "--ssl_keyfile": "tls.key",
 }
 
 
@@ -110,3 +108,10 @@ def test_unknown_flags_are_gathered_with_their_values_left_out(parser: Parser) -
 
     assert given == {"http_port": "1", "workers": "2"}
     assert unknown == ["--new_flag", "--other", "--bare"]
+
+
+def test_tls_is_refused_rather_than_served_in_the_clear(parser: Parser) -> None:
+    given = parser.read(["--ssl_certfile=tls.crt", "--ssl_keyfile=tls.key"])
+
+    with pytest.raises(SettingError, match=r"ssl_certfile: got 'tls\.crt', but TLS is not served yet"):
+        ServerSettings.resolve(given, {})
