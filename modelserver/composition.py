@@ -12,11 +12,11 @@ from modelserver import __version__
 from modelserver.engine.dataplane import DataPlane
 from modelserver.engine.repository import Catalog, ModelRepository, ModelSource
 from modelserver.messages import ServerMetadata
+from modelserver.protocols.cloudevents import CloudEventSettings
 from modelserver.protocols.v2_metadata import EXTENSIONS
 from modelserver.servers.http_uvicorn import UvicornListener
 from modelserver.servers.rest import RestDoor, RestOptions, status_of
 from modelserver.servers.rest_app import rest_app
-from modelserver.protocols.cloudevents import CloudEventSettings
 from modelserver.settings import ServerSettings
 from modelserver.telemetry.access_log import AccessLog
 from modelserver.telemetry.metrics import Metrics

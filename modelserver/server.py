@@ -77,10 +77,8 @@ class ModelServer:
         """
         sources, catalog = _resolve(what, model_name, runtime)
         self._configure_logging()
-        if self.settings.workers > 1:
-            code = self._supervise(sources, catalog)
-        else:
-            code = self._run(sources, catalog, None)
+        several = self.settings.workers > 1
+        code = self._supervise(sources, catalog) if several else self._run(sources, catalog, None)
         _leave_stuck_threads_behind(code)
         if code:
             raise SystemExit(code)

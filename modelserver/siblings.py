@@ -42,7 +42,8 @@ class Siblings:
         future = self._asked[token] = asyncio.get_running_loop().create_future()
         self._pipe.send(("ask", token, (verb, argument)))
         try:
-            return await future
+            answers: list[Any] = await future
+            return answers
         finally:
             del self._asked[token]
 

@@ -96,7 +96,7 @@ class Tensor:
             return pack_bytes(self.data.flat)
         array = np.ascontiguousarray(self.data)
         # bfloat16 has no code in the buffer protocol, so every array is shown as bytes.
-        return memoryview(array.reshape(-1).view(np.uint8))
+        return memoryview(array.reshape(-1).view(np.uint8).data)
 
     def __repr__(self) -> str:
         return f"Tensor(name={self.name!r}, datatype={self.datatype!r}, shape={list(self.shape)})"

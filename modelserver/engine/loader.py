@@ -103,7 +103,7 @@ def installed_runtimes(only: str | None = None) -> dict[str, type[Model]]:
 def _runtime(point: EntryPoint) -> type[Model]:
     cls = point.load()
     if not (isinstance(cls, type) and issubclass(cls, Model)):
-        raise ValueError(f"runtime {point.name}: {point.value} is not a Model class")
+        raise ValueError(f"runtime {point.name}: {point.value} is not a Model class")  # noqa: TRY004 - one error for all
     return cls
 
 

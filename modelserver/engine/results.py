@@ -60,7 +60,7 @@ def _other(result: Any, request: InferRequest, declared: Sequence[TensorMetadata
         return InferResponse(tensors_of(result))
     if isinstance(result, Tensor):
         return InferResponse([result])
-    if type(result) is not dict and hasattr(result, "__array__") and getattr(result, "ndim", 0):
+    if type(result) is not dict and hasattr(result, "__array__") and getattr(result, "ndim", False):
         return to_response(np.asarray(result), request, declared, requested=False)
     if v1:
         return InferResponse.from_json(result)

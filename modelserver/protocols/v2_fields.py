@@ -9,8 +9,11 @@ from modelserver.errors import InvalidInput
 
 _KINDS = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
 
+
 def datatype_field(given: Any, where: str) -> str:
     """A datatype in any case; ``where`` is the tensor's field."""
+    if type(given) is str and given in DTYPES:
+        return given
     if type(given) is not str:
         raise InvalidInput(f"{where}.datatype: got {kind_of(given)}, expected one of {', '.join(DTYPES)}")
     upper = given.upper()  # KServe's clients may write fp32

@@ -12,7 +12,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from modelserver.datatypes import DTYPES
 from modelserver.errors import InvalidInput
 from modelserver.messages import InferRequest, InferResponse, RequestedOutput
 from modelserver.protocols import jsonlib
@@ -133,15 +132,13 @@ def _split(body: bytes, header_length: int | None) -> tuple[bytes | memoryview, 
     if header_length is None:
         return body, None
     if header_length > len(body):
-        raise InvalidInput(
-            f"Inference-Header-Content-Length: got {header_length}, the body has only {len(body)} bytes"
-        )
+        raise InvalidInput(f"Inference-Header-Content-Length: got {header_length}, the body has only {len(body)} bytes")
     view = memoryview(body)
     return view[:header_length], view[header_length:]
 
 
 def _tensors(entries: list[Any], tail: memoryview | None, field: str) -> list[Tensor]:
-    tensors = []
+    tensors: list[Tensor] = []
     position = 0
     for index, entry in enumerate(entries):
         where = f"{field}[{index}]"
@@ -150,9 +147,7 @@ def _tensors(entries: list[Any], tail: memoryview | None, field: str) -> list[Te
         name = text_field(entry.get("name"), f"{where}.name", required=True)
         if index and any(tensor.name == name for tensor in tensors):
             raise InvalidInput(f"{where}.name: {name!r} stands twice in {field}")
-        datatype = entry.get("datatype")
-        if datatype not in DTYPES if type(datatype) is str else True:
-            datatype = datatype_field(datatype, where)
+        datatype = datatype_field(entry.get("datatype"), where)
         shape = shape_field(entry.get("shape"), where)
         given = entry.get("parameters")
         parameters = parameters_field(given, f"{where}.parameters") if given else None
@@ -289,7 +284,7 @@ def _json_tensor(tensor: Tensor, nulls: bool = True) -> dict[str, Any]:
     except NotText:  # bytes that are no text travel as base64, and say so
         data = [base64.b64encode(element).decode() for element in tensor.data.flat]
         parameters = {**parameters, "content_type": "base64"}
-    entry = {"name": tensor.name, "shape": tensor.data.shape, "datatype": tensor.datatype}
+    entry: dict[str, Any] = {"name": tensor.name, "shape": tensor.data.shape, "datatype": tensor.datatype}
     if parameters or nulls:
         entry["parameters"] = parameters or None
     entry["data"] = data

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
 from modelserver.errors import Code, InvalidInput, ModelServerError, PayloadTooLarge
 
-Receive: TypeAlias = Callable[[], Awaitable[dict[str, Any]]]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
 async def read_body(receive: Receive, limit: int, content_length: bytes | None) -> bytes:

@@ -57,7 +57,7 @@ _V1_REQUEST: Object = {"type": "object", "properties": {"instances": {"type": "a
 
 def openapi_document(app: FastAPI, dataplane: DataPlane) -> Object:
     """The whole document, made anew each time since models come and go."""
-    document = get_openapi(title=app.title, version=app.version, routes=app.routes)
+    document: Object = get_openapi(title=app.title, version=app.version, routes=app.routes)
     for path in document["paths"].values():
         for operation in path.values():
             _add_errors(operation)

@@ -11,7 +11,7 @@ import logging
 import math
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -22,14 +22,13 @@ from modelserver.protocols import v1, v2_rest
 from modelserver.protocols.cloudevents import CloudEventSettings
 from modelserver.protocols.headers import request_id, server_timing
 from modelserver.servers import v1_rest
-from modelserver.servers.bodies import accepted_encoding, compress, decompress, read_body
+from modelserver.servers.bodies import Receive, accepted_encoding, compress, decompress, read_body
 from modelserver.telemetry.observer import Observer
 
 log = logging.getLogger("modelserver.rest")
 
-Scope: TypeAlias = dict[str, Any]
-Send: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
-Receive: TypeAlias = Callable[[], Awaitable[dict[str, Any]]]
+Scope: TypeAlias = MutableMapping[str, Any]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Asgi: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 #: The one table from a failure's code to an HTTP status.
@@ -124,7 +123,7 @@ class RestDoor:
         code: Code | None = None
         size = 0
 
-        async def sending(message: dict[str, Any]) -> None:
+        async def sending(message: MutableMapping[str, Any]) -> None:
             nonlocal code, size
             if message["type"] == "http.response.start":
                 code = _CODES.get(message["status"]) if message["status"] >= 400 else None
@@ -175,9 +174,7 @@ class _Exchange:
         self.send = send
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         given = self.headers.get(b"x-request-id")
-        self.context = Context(
-            RequestHeaders(scope["headers"]), request_id(given.decode("latin-1") if given else None)
-        )
+        self.context = Context(RequestHeaders(scope["headers"]), request_id(given.decode("latin-1") if given else None))
         self.size = 0
 
     async def answer(self, match: re.Match[str]) -> None:
@@ -230,7 +227,7 @@ class _Exchange:
         request.model_version = version
         self._prepare(request, started)
         response = await self.dataplane.infer(request)
-        if type(response) is not InferResponse:
+        if not isinstance(response, InferResponse):
             response = await only_response(response, "POST /v1/models/{name}:predict or gRPC ModelStreamInfer")
         started = time.perf_counter()
         content, head = v2_rest.encode_response(request, response)
@@ -249,7 +246,7 @@ class _Exchange:
             response = await self.dataplane.explain(request)
         else:
             response = await self.dataplane.infer(request)
-        if type(response) is not InferResponse:
+        if not isinstance(response, InferResponse):
             return await self._stream(request, response)
         started = time.perf_counter()
         content, headers = v1_rest.encode(request, response, event, self.options.cloudevents)

@@ -81,18 +81,13 @@ def _health(dataplane: DataPlane) -> APIRouter:
 def _models(dataplane: DataPlane) -> APIRouter:
     router = APIRouter(tags=["models"])
 
-    def ready_or_raise(name: str, version: str | None = None) -> dict[str, Any]:
-        if not dataplane.model_ready(name, version):
-            raise ModelNotReady(name, dataplane.why_model_not_ready(name, version))
-        return {"name": name, "ready": True}
-
     @router.get("/v1/models")
     async def v1_models() -> dict[str, list[str]]:
         return {"models": dataplane.models()}
 
     @router.get("/v1/models/{model}")
     async def v1_model(model: str) -> dict[str, Any]:
-        return ready_or_raise(model)
+        return _ready_or_raise(dataplane, model)
 
     @router.get("/v2")
     async def server() -> dict[str, Any]:
@@ -106,11 +101,18 @@ def _models(dataplane: DataPlane) -> APIRouter:
     async def all_statistics() -> dict[str, Any]:
         return v2_metadata.model_statistics(await dataplane.model_statistics())
 
+    _add_versioned(router, dataplane)
+    return router
+
+
+def _add_versioned(router: APIRouter, dataplane: DataPlane) -> None:
+    """The routes that exist for a model and for each version of it."""
+
     async def metadata(name: str, version: str | None) -> dict[str, Any]:
         return v2_metadata.model_metadata(dataplane.model_metadata(name, version))
 
     async def ready(name: str, version: str | None) -> dict[str, Any]:
-        return ready_or_raise(name, version)
+        return _ready_or_raise(dataplane, name, version)
 
     async def config(name: str, version: str | None) -> dict[str, Any]:
         return v2_metadata.model_config(dataplane.model_metadata(name, version))
@@ -131,7 +133,12 @@ def _models(dataplane: DataPlane) -> APIRouter:
 
     for suffix, answer in (("", metadata), ("/ready", ready), ("/config", config), ("/stats", stats)):
         add(suffix, answer)
-    return router
+
+
+def _ready_or_raise(dataplane: DataPlane, name: str, version: str | None = None) -> dict[str, Any]:
+    if not dataplane.model_ready(name, version):
+        raise ModelNotReady(name, dataplane.why_model_not_ready(name, version))
+    return {"name": name, "ready": True}
 
 
 def _repository(dataplane: DataPlane) -> APIRouter:
