@@ -22,7 +22,7 @@ _INFER_RESPONSE_TAG = b"\x12"
 
 def decode_model(wire: bytes) -> tuple[str, str | None]:
     """Name and version in the request of ModelReady, ModelMetadata, ModelConfig or ModelStatistics: alike in all."""
-    message: pb.ModelReadyRequest = _parsed(pb.ModelReadyRequest, wire)
+    message: pb.ModelReadyRequest = parsed(pb.ModelReadyRequest, wire)
     return message.name, message.version or None
 
 
@@ -43,7 +43,7 @@ def encode_ready(ready: bool) -> bytes:
 
 def decode_ready(wire: bytes) -> bool:
     """The client's side of ``encode_ready`` and of ``encode_live``."""
-    message: pb.ServerReadyResponse = _parsed(pb.ServerReadyResponse, wire)
+    message: pb.ServerReadyResponse = parsed(pb.ServerReadyResponse, wire)
     return message.ready
 
 
@@ -56,7 +56,7 @@ def encode_server_metadata(metadata: ServerMetadata) -> bytes:
 
 def decode_server_metadata(wire: bytes) -> ServerMetadata:
     """The client's side of ``encode_server_metadata``."""
-    message: pb.ServerMetadataResponse = _parsed(pb.ServerMetadataResponse, wire)
+    message: pb.ServerMetadataResponse = parsed(pb.ServerMetadataResponse, wire)
     return ServerMetadata(message.name, message.version, list(message.extensions))
 
 
@@ -73,7 +73,7 @@ def encode_model_metadata(metadata: ModelMetadata) -> bytes:
 
 def decode_model_metadata(wire: bytes) -> ModelMetadata:
     """The client's side of ``encode_model_metadata``."""
-    message: pb.ModelMetadataResponse = _parsed(pb.ModelMetadataResponse, wire)
+    message: pb.ModelMetadataResponse = parsed(pb.ModelMetadataResponse, wire)
     return ModelMetadata(
         name=message.name,
         versions=list(message.versions),
@@ -130,7 +130,7 @@ def encode_statistics(statistics: Sequence[ModelStatistics]) -> bytes:
 
 def decode_index_request(wire: bytes) -> bool:
     """Whether a RepositoryIndexRequest asks for what is ready only."""
-    message: pb.RepositoryIndexRequest = _parsed(pb.RepositoryIndexRequest, wire)
+    message: pb.RepositoryIndexRequest = parsed(pb.RepositoryIndexRequest, wire)
     return message.ready
 
 
@@ -144,7 +144,7 @@ def encode_index(entries: Sequence[IndexEntry]) -> bytes:
 
 def decode_repository_request(wire: bytes) -> str:
     """The model of a load or unload request: field 2 (Triton), else field 1 (KServe); ``InvalidInput`` for neither."""
-    message: pb.RepositoryModelLoadRequest = _parsed(pb.RepositoryModelLoadRequest, wire)
+    message: pb.RepositoryModelLoadRequest = parsed(pb.RepositoryModelLoadRequest, wire)
     name = message.model_name or message.repository_name
     if not name:
         raise InvalidInput("model_name: got an empty string, expected the name of a model")
@@ -170,13 +170,13 @@ def encode_stream_error(error: str, model: str, id: str) -> bytes:
 
 def decode_stream(wire: bytes) -> tuple[str, bytes]:
     """The client's side: the error (empty: none) and the serialised ModelInferResponse."""
-    message: pb.ModelStreamInferResponse = _parsed(pb.ModelStreamInferResponse, wire)
+    message: pb.ModelStreamInferResponse = parsed(pb.ModelStreamInferResponse, wire)
     return message.error_message, message.infer_response.SerializeToString()
 
 
 def decode_health_request(wire: bytes) -> str:
     """The service that a HealthCheckRequest asks for."""
-    message: health.HealthCheckRequest = _parsed(health.HealthCheckRequest, wire)
+    message: health.HealthCheckRequest = parsed(health.HealthCheckRequest, wire)
     return message.service
 
 
@@ -186,7 +186,8 @@ def encode_health(serving: bool | None) -> bytes:
     return health.HealthCheckResponse(status=status).SerializeToString()
 
 
-def _parsed(kind: Any, wire: bytes) -> Any:
+def parsed(kind: Any, wire: bytes) -> Any:
+    """A message of a protobuf class; ``InvalidInput`` when the bytes are none."""
     try:
         return kind.FromString(wire)
     except DecodeError as exc:

@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 from modelserver.engine.dataplane import DataPlane
 from modelserver.errors import Code, ModelServerError
 from modelserver.protocols._pb.pool import POOL
+from modelserver.protocols.v2_grpc_metadata import parsed
 from modelserver.servers.grpc_calls import HEALTH, MODEL_INFER, SERVICE, GrpcCalls, Reply
 from modelserver.servers.grpc_metadata import Metadata, status_text
 from modelserver.telemetry.observer import Observer
@@ -54,6 +55,7 @@ class GrpcDoor:
 
     ``port`` 0 takes any free one. Workers share one (``share_port``: SO_REUSEPORT); a server that is alone does not,
     or a second one on the same port would take half of its calls. Lengths are limits in bytes, -1 for none.
+    ``request_timeout`` in seconds is the deadline of an inference whose client names none; 0 for none.
     ``calls`` answers the same calls without a port.
     """
 
@@ -67,12 +69,14 @@ class GrpcDoor:
         max_receive_message_length: int,
         max_send_message_length: int,
         share_port: bool = False,
+        request_timeout: float = 0.0,
     ) -> None:
         self.calls = GrpcCalls(
             dataplane,
             observers,
             max_receive_message_length=max_receive_message_length,
             max_send_message_length=max_send_message_length,
+            request_timeout=request_timeout,
         )
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._options = [
@@ -133,13 +137,14 @@ class GrpcDoor:
         await context.abort(grpc.StatusCode.UNAVAILABLE, "The server is stopping.")
 
     async def _reflect(self, _: object, context: _Context) -> None:
-        requests = self._reflection_requests(context)
-        async for response in self._reflection.ServerReflectionInfo(requests, context):
-            await context.write(response.SerializeToString())
-
-    async def _reflection_requests(self, context: _Context) -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
         async for message in self._incoming(context):
-            yield reflection_pb2.ServerReflectionRequest.FromString(message)
+            try:
+                request = parsed(reflection_pb2.ServerReflectionRequest, message)
+            except ModelServerError as exc:
+                await context.abort(STATUS[exc.code], exc.message)
+            async for response in self._reflection.ServerReflectionInfo(_known(request), context):
+                response.original_request.CopyFrom(request)
+                await context.write(response.SerializeToString())
 
     async def _incoming(self, context: _Context) -> AsyncIterator[bytes]:
         """The messages of a stream to its end; a stream that is idle when the server stops is ended then."""
@@ -160,6 +165,19 @@ class GrpcDoor:
                 yield message
         finally:
             stopping.cancel()
+
+
+async def _known(
+    request: reflection_pb2.ServerReflectionRequest,
+) -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
+    """The request, asking for the service where it asks for a method: the pool does not find files by methods."""
+    symbol = request.file_containing_symbol
+    parent = symbol.rpartition(".")[0]
+    asked = reflection_pb2.ServerReflectionRequest()
+    asked.CopyFrom(request)
+    if parent in (SERVICE, HEALTH):
+        asked.file_containing_symbol = parent
+    yield asked
 
 
 def _unary(function: _Unary) -> Callable[[bytes, _Context], Awaitable[bytes]]:

@@ -45,7 +45,8 @@ class Reply(NamedTuple):
 class GrpcCalls:
     """The unary calls by name in ``call``, and the streams ``stream_infer`` and ``watch``.
 
-    Lengths are limits in bytes, -1 for none. ``stopping`` ends what only waits: watches and idle streams.
+    Lengths are limits in bytes, -1 for none; ``request_timeout`` in seconds is the deadline of an inference whose
+    client names none, 0 for none. ``stopping`` ends what only waits: watches and idle streams.
     """
 
     def __init__(
@@ -55,12 +56,14 @@ class GrpcCalls:
         *,
         max_receive_message_length: int = -1,
         max_send_message_length: int = -1,
+        request_timeout: float = 0.0,
     ) -> None:
         self.stopping = asyncio.Event()
         self._dataplane = dataplane
         self._observers = tuple(observers)
         self._max_receive = max_receive_message_length
         self._max_send = max_send_message_length
+        self._request_timeout = request_timeout
         service, health = f"/{SERVICE}", f"/{HEALTH}"
         self._calls: dict[str, Callable[[bytes], bytes | Awaitable[bytes]]] = {
             f"{service}/ServerLive": lambda _: wire.encode_live(dataplane.live()),
@@ -110,7 +113,7 @@ class GrpcCalls:
 
     async def infer(self, message: bytes, metadata: Metadata = (), deadline: float | None = None) -> Reply:
         """Answer one ModelInfer."""
-        observed = _Observed(self._observers, message, metadata, deadline)
+        observed = self._observed(message, metadata, deadline)
         context = observed.context
         try:
             request = observed.decoded(decode_request(message, context))
@@ -138,7 +141,7 @@ class GrpcCalls:
     ) -> AsyncGenerator[bytes, None]:
         """Answer a ModelStreamInfer: every request in its turn, the failure of one as an ``error_message``."""
         async for message in messages:
-            observed = _Observed(self._observers, message, metadata, deadline)
+            observed = self._observed(message, metadata, deadline)
             sent = 0
             try:
                 request = observed.decoded(decode_request(message, observed.context))
@@ -205,6 +208,11 @@ class GrpcCalls:
         name = wire.decode_repository_request(message)
         await self._dataplane.unload(name)
         return wire.encode_loaded(name)
+
+    def _observed(self, message: bytes, metadata: Metadata, deadline: float | None) -> _Observed:
+        if deadline is None and self._request_timeout:
+            deadline = time.monotonic() + self._request_timeout
+        return _Observed(self._observers, message, metadata, deadline)
 
     def _limit(self, body: bytes) -> None:
         if -1 < self._max_send < len(body):
