@@ -134,4 +134,3 @@ def test_a_wrong_request_is_an_error_that_says_why(library: ModuleType, iris: Se
             client.infer("iris", [tensor(library, "input-0", ROWS[:, :3].copy(), "FP32")])
         with pytest.raises(InferenceServerException, match="Model with name nobody does not exist"):
             client.infer("nobody", [tensor(library, "input-0", ROWS, "FP32")])
-        assert not client.is_model_ready("nobody")
