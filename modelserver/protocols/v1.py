@@ -13,10 +13,10 @@ import numpy as np
 
 from modelserver.datatypes import BFLOAT16
 from modelserver.errors import InvalidInput
-from modelserver.messages import InferRequest, InferResponse, Json
+from modelserver.messages import Context, InferRequest, InferResponse, Json
 from modelserver.protocols.codec import Wire
 from modelserver.protocols.instances import Instances
-from modelserver.protocols.jsonlib import dumps, loads, text_of
+from modelserver.protocols.jsonlib import dumps, dumps_message, loads, text_of
 from modelserver.tensor import Tensor
 
 JSON = "application/json"
@@ -36,7 +36,9 @@ def may_be_json(content_type: str | None) -> bool:
     return not content_type or is_json(content_type) or content_type.partition(";")[0].strip().lower() in _UNDECIDED
 
 
-def decode_request(body: bytes, content_type: str | None, model_name: str) -> InferRequest:
+def decode_request(
+    body: bytes, content_type: str | None, model_name: str, context: Context | None = None
+) -> InferRequest:
     """A request out of its body: ``json`` and ``lazy_inputs``, or ``body`` when it is no JSON by its content type.
 
     ``InvalidInput`` when it should be JSON and is not, or when ``instances`` is there and no list.
@@ -45,21 +47,21 @@ def decode_request(body: bytes, content_type: str | None, model_name: str) -> In
     [[1.5]]
     """
     if not content_type or content_type == JSON or is_json(content_type):
-        return request_of(loads(body), model_name)
+        return request_of(loads(body), model_name, context)
     if content_type.partition(";")[0].strip().lower() in _UNDECIDED:
         try:
             value = loads(body)
         except InvalidInput:
-            return InferRequest(model_name, body=body)
-        return request_of(value, model_name)
-    return InferRequest(model_name, body=body)
+            return InferRequest(model_name, body=body, context=context)
+        return request_of(value, model_name, context)
+    return InferRequest(model_name, body=body, context=context)
 
 
-def request_of(value: Json, model_name: str) -> InferRequest:
+def request_of(value: Json, model_name: str, context: Context | None = None) -> InferRequest:
     """A request out of a parsed body; what is neither instances nor inputs is left to the model."""
     if type(value) is dict and "instances" in value and type(value["instances"]) is not list:
         raise InvalidInput('Expected "instances" to be a list')
-    return InferRequest(model_name, json=value, lazy_inputs=Instances(value))
+    return InferRequest(model_name, json=value, lazy_inputs=Instances(value), context=context)
 
 
 def encode_response(request: InferRequest, response: InferResponse) -> tuple[bytes, str]:
@@ -76,7 +78,7 @@ def encode_response(request: InferRequest, response: InferResponse) -> tuple[byt
     outputs = response.outputs
     if len(outputs) == 1:
         key = "explanations" if request.context.verb == "explain" else "predictions"
-        return dumps({key: _nested(outputs[0])}), JSON
+        return dumps_message({key: _nested(outputs[0])}), JSON
     if request.context.verb != "explain" and _share_rows(outputs):
         return dumps({"predictions": _row_objects(outputs)}), JSON
     return dumps({tensor.name: _nested(tensor) for tensor in outputs}), JSON

@@ -21,9 +21,11 @@ MANY = 200  # more than the road for small lists takes
 NATIVE = sorted(NUMERIC - {"BF16"})
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(max_size=3),
-    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.just("b64") | st.text(max_size=2), children, max_size=2),
+    lambda children: (
+        st.lists(children, max_size=3) | st.dictionaries(st.just("b64") | st.text(max_size=2), children, max_size=2)
+    ),
     max_leaves=12,
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize(
@@ -245,8 +247,7 @@ def test_json_data_of_a_contiguous_array_is_not_a_copy() -> None:
 @given(JSON_VALUES, st.sampled_from(sorted(DTYPES)))
 def test_any_json_is_an_array_or_the_clients_mistake(value: Any, datatype: str) -> None:
     try:
-        array = array_of(value, datatype, FIELD)
-    except InvalidInput as exc:
-        assert exc.message.startswith(FIELD)
-    else:
-        assert array.dtype == DTYPES[datatype]
+        dtype = array_of(value, datatype, FIELD).dtype
+    except InvalidInput:
+        return
+    assert dtype == DTYPES[datatype]

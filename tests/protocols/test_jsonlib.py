@@ -42,7 +42,7 @@ class Box:
 @pytest.mark.parametrize("name", MALFORMED)
 def test_malformed_bodies_are_the_clients_mistake(name: str) -> None:
     with pytest.raises(
-        InvalidInput, match=r"^body: Unrecognized request format: .*: line 1 column \d+ \(char \d+\)$|line 1"
+        InvalidInput, match=r"^body: Unrecognized request format: .+: line \d+ column \d+ \(char \d+\)$"
     ):
         loads(MALFORMED[name].encode("latin-1"))
 
@@ -97,7 +97,7 @@ def test_plain_json_comes_back(value: object) -> None:
         (np.array([b"a", b"bc"]), '["a","bc"]'),
         (np.array([b"a", "b", None, 1, {"x": b"y"}], object), '["a","b",null,1,{"x":"y"}]'),
         (np.array(["2024-01-01", "NaT"], "M8[D]"), '["2024-01-01",null]'),
-        ({"t": {"u": np.array(["2024-01-01T10:00", "NaT"], "M8[m]")}, "n": 1}, '{"t":{"u":["2024-01-01T10:00",null]},"n":1}'),
+        ({"t": {"u": np.array(["2024-01-01", "NaT"], "M8[D]")}, "n": 1}, '{"t":{"u":["2024-01-01",null]},"n":1}'),
         (np.array(1.5), "1.5"),
         (np.array("a"), '"a"'),
         (np.array({"a": 1}, object), '{"a":1}'),
@@ -122,7 +122,7 @@ def test_plain_json_comes_back(value: object) -> None:
         ({"a": 1}.values(), "[1]"),
         (MappingProxyType({"a": 1}), '{"a":1}'),
         (OrderedDict(a=1), '{"a":1}'),
-        ({1: 2, None: 3, 1.5: 4, True: 5}, '{"1":5,"null":3,"1.5":4}'),
+        ({1: 2, None: 3, 1.5: 4, False: 5}, '{"1":2,"null":3,"1.5":4,"false":5}'),
         ({np.int64(7): np.array([1]), b"k": {np.str_("s"): {2: ()}}}, '{"7":[1],"k":{"s":{"2":[]}}}'),
         ({datetime.date(2024, 1, 2): 1, (1, 2): 2}, '{"2024-01-02":1,"[1,2]":2}'),
         ({1: np.array(["NaT"], "M8[s]"), 2: {1, }, 3: np.float32(0.5)}, '{"1":[null],"2":[1],"3":0.5}'),
@@ -211,7 +211,15 @@ def test_spaced_json_is_what_python_writes() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, "null"), (True, "true"), (1.5, "1.5"), ("é", '"é"'), ([1], "a list"), ({}, "an object"), ("x" * 99, '"' + "x" * 39 + "...")],
-)  # fmt: skip
+    [
+        (None, "null"),
+        (True, "true"),
+        (1.5, "1.5"),
+        ("é", '"é"'),
+        ([1], "a list"),
+        ({}, "an object"),
+        ("x" * 99, '"' + "x" * 39 + "..."),
+    ],
+)
 def test_shown(value: object, text: str) -> None:
     assert shown(value) == text
