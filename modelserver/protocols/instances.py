@@ -160,10 +160,12 @@ def _tensor(name: str, data: Json, metadata: TensorMetadata | None, field: str) 
     datatype = (metadata.datatype if metadata else "") or natural_datatype(flat)
     if datatype is None:
         raise _mixed(flat, shape, field)
+    tensor = _made(name, flat, shape, datatype, field)
     declared = metadata.shape if metadata else ()
     if len(declared) > len(shape) and all(size == 1 for size in declared[len(shape) :]):
-        shape += (1,) * (len(declared) - len(shape))  # one value a row of [-1, 1]: axes of one need not be written
-    return _made(name, flat, shape, datatype, field)
+        # One value a row of [-1, 1]: axes of one need not be written.
+        tensor.data = tensor.data.reshape(shape + (1,) * (len(declared) - len(shape)))
+    return tensor
 
 
 def _made(name: str, flat: list[Any], shape: tuple[int, ...], datatype: str, field: str) -> Tensor:
