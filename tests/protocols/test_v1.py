@@ -264,7 +264,7 @@ def test_declared_inputs_decide(body: object, declared: list[TensorMetadata], ex
         ({"instances": [[1, 1.5]]}, declare(x=("INT32", [-1, 2])), "instances[0]: got 1.5 at [1], expected an integer"),
         ({"instances": [1]}, declare(x=("BYTES", [-1])), "instances[0]: got 1, expected a string"),
         ({"instances": [1]}, declare(x=("BOOL", [-1])), "instances[0]: got 1, expected true or false"),
-        ({"instances": [[1, 2]]}, declare(a=("INT8", [-1]), b=("BYTES", [-1, 1])), "instances[0][1]: got 2, expected a"),
+        ({"instances": [[1, 2]]}, declare(a=("INT8", [-1]), b=("BYTES", [-1, 1])), "instances[0][1]: got 2, expected"),
         ({"instances": [[1, "x"]]}, declare(a=("INT8", [-1]), b=("FP32", [-1])), 'instances[0][1]: got "x", expected'),
     ],
 )  # fmt: skip
