@@ -7,7 +7,7 @@ A tensor's elements travel in the one field of ``contents`` that its datatype ha
 from __future__ import annotations
 
 import math
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ FIELDS = {
 _NARROW = {"INT8": np.dtype("<i4"), "INT16": np.dtype("<i4"), "UINT8": np.dtype("<u4"), "UINT16": np.dtype("<u4")}
 # Fields that are packed on the wire just as the array lies in memory, and their tags (length-delimited).
 _PACKED_TAGS = {"FP32": b"\x32", "FP64": b"\x3a"}
+_SMALL = 16 * 1024
 _KINDS = "bool_param, int64_param, string_param, double_param, uint64_param"
 # Set by the wire's own binary form; not the author's business.
 BINARY_DATA_SIZE = "binary_data_size"
@@ -43,10 +44,14 @@ BINARY_DATA_SIZE = "binary_data_size"
 
 def decode_tensors(tensors: Sequence[Any], raw: Sequence[bytes], field: str, raw_field: str) -> list[Tensor]:
     """The tensors of a message; raw elements are views, not copies. ``InvalidInput`` names the field."""
-    if raw and len(raw) != len(tensors):
-        raise InvalidInput(f"{raw_field}: got {len(raw)} entries, expected one for each of the {len(tensors)} {field}")
+    count = len(tensors)
+    has_raw = len(raw) > 0
+    if has_raw and len(raw) != count:
+        raise InvalidInput(f"{raw_field}: got {len(raw)} entries, expected one for each of the {count} {field}")
     decoded: list[Tensor] = []
-    for index, tensor in enumerate(tensors):
+    # By index, and the shape by a slice: protobuf's containers are slow to iterate.
+    for index in range(count):
+        tensor = tensors[index]
         where = f"{field}[{index}]"
         name = tensor.name
         if not name:
@@ -56,14 +61,15 @@ def decode_tensors(tensors: Sequence[Any], raw: Sequence[bytes], field: str, raw
         datatype = tensor.datatype
         if datatype not in DTYPES:
             datatype = _datatype(datatype, where)
-        shape = tuple(tensor.shape)
+        shape = tensor.shape[:]
         if shape and min(shape) < 0:
-            raise InvalidInput(f"{where}.shape: got {list(shape)}, expected sizes of 0 or more")
-        parameters = decode_parameters(tensor.parameters, f"{where}.parameters") if tensor.parameters else None
+            raise InvalidInput(f"{where}.shape: got {shape}, expected sizes of 0 or more")
+        given = tensor.parameters
+        parameters = decode_parameters(given, f"{where}.parameters") if given else None
         if parameters is not None:
             parameters.pop(BINARY_DATA_SIZE, None)
         try:
-            if not raw:
+            if not has_raw:
                 data = decode_contents(tensor.contents, datatype, shape, where)
                 decoded.append(Tensor(name, data, datatype, parameters))
                 continue
@@ -77,7 +83,7 @@ def decode_tensors(tensors: Sequence[Any], raw: Sequence[bytes], field: str, raw
         except (ValueError, OverflowError) as exc:
             if isinstance(exc, InvalidInput):
                 raise
-            raise InvalidInput(f"{where}.shape: got {list(shape)}, which no array can have") from exc
+            raise InvalidInput(f"{where}.shape: got {shape}, which no array can have") from exc
     return decoded
 
 
@@ -126,28 +132,34 @@ def encode_contents(tensor: Tensor, contents: InferTensorContents) -> None:
         getattr(contents, FIELDS[tensor.datatype]).extend(tensor.data.ravel().tolist())
 
 
-def encode_tensors(
-    tensors: Sequence[Tensor], message: Any, raw: bool, *, tag: bytes, sized: bool
-) -> list[bytes | memoryview]:
-    """Add ``tensors`` to a repeated field of a message; returns what must follow the serialised message.
-
-    Raw contents are appended to the wire rather than set in the message, where protobuf would copy them twice:
-    fields may follow in any order. ``tag`` is theirs; ``sized`` adds KServe's ``binary_data_size`` parameter.
-    """
-    tail: list[bytes | memoryview] = []
+def encode_typed(tensors: Sequence[Tensor], target: Any) -> None:
+    """Add ``tensors`` with typed contents to a repeated field of a message."""
     for tensor in tensors:
-        added = message.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.data.shape)
+        added = target.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.data.shape)
         if tensor.parameters:
             encode_parameters(tensor.parameters, added.parameters)
-        if not raw:
-            encode_contents(tensor, added.contents)
-            continue
-        buffer = tensor.to_buffer()
+        encode_contents(tensor, added.contents)
+
+
+def encode_raw(
+    tensors: Sequence[Tensor], describe: Callable[[str, str, Sequence[int], int, Parameters], bytes], tag: bytes
+) -> list[bytes | memoryview]:
+    """What follows a serialised message without tensors: their descriptions, then their raw contents under ``tag``.
+
+    Messages are merged by joining their bytes, and raw contents that were set in the message would be copied twice.
+    ``describe`` gives a message with the one tensor of this name, datatype, shape, size in bytes and parameters.
+    """
+    heads: list[bytes | memoryview] = []
+    contents: list[bytes | memoryview] = []
+    for tensor in tensors:
+        data = tensor.data
+        # Copying a few bytes is quicker than making a view of them.
+        small = data.nbytes <= _SMALL and tensor.datatype != "BYTES"
+        buffer = data.tobytes() if small else tensor.to_buffer()
         size = len(buffer)
-        tail += (tag, varint(size), buffer)
-        if sized:
-            added.parameters[BINARY_DATA_SIZE].int64_param = size
-    return tail
+        heads.append(describe(tensor.name, tensor.datatype, data.shape, size, tensor.parameters))
+        contents += (tag, varint(size), buffer)
+    return heads + contents
 
 
 def must_be_raw(tensors: Sequence[Tensor]) -> bool:
