@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Protocol, TypeAlias
 
 from modelserver.engine.repository import ModelRepository
@@ -141,11 +141,11 @@ class DataPlane:
         """Unload a model; ``ModelNotFound``."""
         await self._everywhere.unload(name)
 
-    async def infer(self, request: InferRequest) -> Answer:
+    def infer(self, request: InferRequest) -> Awaitable[Answer]:
         """Answer a request by its model's ``predict``."""
-        return await self._repository.get(request.model_name, request.model_version).infer(request)
+        return self._repository.get(request.model_name, request.model_version).infer(request)
 
-    async def explain(self, request: InferRequest) -> Answer:
+    def explain(self, request: InferRequest) -> Awaitable[Answer]:
         """Answer a request by its model's ``explain``."""
         request.context.verb = "explain"
-        return await self._repository.get(request.model_name, request.model_version).explain(request)
+        return self._repository.get(request.model_name, request.model_version).explain(request)

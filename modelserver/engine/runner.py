@@ -8,7 +8,7 @@ import inspect
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import AsyncGeneratorType, GeneratorType
 from typing import Any
@@ -96,13 +96,13 @@ class ModelRunner:
                 self._pool.shutdown(wait=False, cancel_futures=True)
                 self._pool = None
 
-    async def infer(self, request: InferRequest) -> InferResponse | AsyncIterator[InferResponse]:
+    def infer(self, request: InferRequest) -> Awaitable[InferResponse | AsyncIterator[InferResponse]]:
         """Answer by ``predict``; an iterator when the model streams."""
-        return await self._answer(request, self._predict)
+        return self._answer(request, self._predict)
 
-    async def explain(self, request: InferRequest) -> InferResponse | AsyncIterator[InferResponse]:
+    def explain(self, request: InferRequest) -> Awaitable[InferResponse | AsyncIterator[InferResponse]]:
         """Answer by ``explain``."""
-        return await self._answer(request, self._explain)
+        return self._answer(request, self._explain)
 
     async def _answer(self, request: InferRequest, stages: _Stages) -> InferResponse | AsyncIterator[InferResponse]:
         if self.state != READY:

@@ -9,6 +9,8 @@ from modelserver.messages import Context
 #: Longer ids are cut: an id is looked for in logs, and nobody looks for a kilobyte.
 LONGEST_ID = 128
 
+_TIMING = "decode;dur=%.3f, queue;dur=%.3f, predict;dur=%.3f, encode;dur=%.3f"
+
 
 def request_id(given: str | None) -> str:
     """The client's ``x-request-id`` as far as it is printable ASCII, or a new one of 32 hexadecimal digits."""
@@ -16,12 +18,9 @@ def request_id(given: str | None) -> str:
         kept = given[:LONGEST_ID]
         if kept.isascii() and kept.isprintable():
             return kept
-    return f"{random.getrandbits(128):032x}"
+    return "%032x" % random.getrandbits(128)
 
 
 def server_timing(context: Context) -> str:
     """The value of ``Server-Timing``: milliseconds a stage (W3C Server Timing, the ``dur`` parameter)."""
-    return (
-        f"decode;dur={context.decode * 1e3:.3f}, queue;dur={context.queue * 1e3:.3f},"
-        f" predict;dur={context.predict * 1e3:.3f}, encode;dur={context.encode * 1e3:.3f}"
-    )
+    return _TIMING % (context.decode * 1e3, context.queue * 1e3, context.predict * 1e3, context.encode * 1e3)

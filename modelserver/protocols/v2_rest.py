@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelserver.errors import InvalidInput
-from modelserver.messages import InferRequest, InferResponse, RequestedOutput
+from modelserver.messages import Context, InferRequest, InferResponse, RequestedOutput
 from modelserver.protocols import jsonlib
 from modelserver.protocols.arrays import NotText, array_of, json_data
 from modelserver.protocols.codec import Wire
@@ -24,10 +24,12 @@ from modelserver.tensor import Parameters, Tensor
 HEADER_LENGTH = "inference-header-content-length"
 
 
-def decode_request(body: bytes, header_length: int | None, model_name: str) -> InferRequest:
+def decode_request(
+    body: bytes, header_length: int | None, model_name: str, context: Context | None = None
+) -> InferRequest:
     """A request out of its body; ``InvalidInput`` names the field that is wrong."""
     if header_length == 0:
-        return InferRequest(model_name, lazy_inputs=RawInput(body))
+        return InferRequest(model_name, lazy_inputs=RawInput(body), context=context)
     head, tail = _split(body, header_length)
     message = jsonlib.loads(head)
     if type(message) is not dict:
@@ -38,7 +40,7 @@ def decode_request(body: bytes, header_length: int | None, model_name: str) -> I
     if not entries:
         raise InvalidInput("inputs: got an empty list, expected at least one tensor")
     inputs = _tensors(entries, tail, "inputs")
-    request = InferRequest(model_name, inputs, id=text_field(message.get("id"), "id"))
+    request = InferRequest(model_name, inputs, id=text_field(message.get("id"), "id"), context=context)
     parameters = message.get("parameters")
     if parameters:
         request.parameters = parameters = parameters_field(parameters, "parameters")
@@ -56,7 +58,7 @@ def encode_response(request: InferRequest, response: InferResponse) -> tuple[byt
         binary = _binary_names(request, response)
         if binary:
             return _encode_binary(response, binary)
-    return jsonlib.dumps(
+    return jsonlib.dumps_message(
         {
             "model_name": response.model_name,
             "model_version": response.model_version,
@@ -144,7 +146,9 @@ def _tensors(entries: list[Any], tail: memoryview | None, field: str) -> list[Te
         where = f"{field}[{index}]"
         if type(entry) is not dict:
             raise InvalidInput(f"{where}: got {kind_of(entry)}, expected an object with name, shape, datatype and data")
-        name = text_field(entry.get("name"), f"{where}.name", required=True)
+        name = entry.get("name")
+        if type(name) is not str or not name:
+            text_field(name, f"{where}.name", required=True)
         if index and any(tensor.name == name for tensor in tensors):
             raise InvalidInput(f"{where}.name: {name!r} stands twice in {field}")
         datatype = datatype_field(entry.get("datatype"), where)

@@ -23,7 +23,7 @@ def decode(
         event = cloudevents.unwrap(context.request_headers, body, content_type)
         if event is not None:
             return cloudevents.decode_request(event, name), event
-    return v1.decode_request(body, content_type, name), None
+    return v1.decode_request(body, content_type, name, context), None
 
 
 def encode(
