@@ -129,7 +129,9 @@ def test_a_text_classifier_takes_one_text_a_row(load: Load) -> None:
     pipeline = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(["good film", "bad film"], ["pos", "neg"])
     model = load(pipeline)
     assert list(model.inputs) == [TensorMetadata("input-0", "BYTES", [-1])]
-    assert model.predict(rows_of(np.array(["so good", "bad"])))["output-0"].tolist() == ["pos", "neg"]
+    for shape in [(2,), (2, 1)]:
+        texts = np.array(["so good", "bad"]).reshape(shape)
+        assert model.predict(rows_of(texts))["output-0"].tolist() == ["pos", "neg"]
 
 
 def test_an_estimator_that_refuses_a_made_up_row_is_served_with_unknown_outputs(load: Load) -> None:
@@ -189,6 +191,13 @@ def test_one_tensor_stands_for_all_columns_by_position(load: Load) -> None:
     frame = pd.DataFrame(IRIS.data, columns=list("abcd"))
     model = load(LogisticRegression(max_iter=500).fit(frame, IRIS.target))
     assert model.predict(rows_of(ROWS))["output-0"].tolist() == [1, 1]
+
+
+def test_a_table_of_one_column_goes_by_position(load: Load) -> None:
+    model = load(LinearRegression().fit(pd.DataFrame({"a": [1.0, 2.0]}), [2.0, 4.0]))
+    assert model.predict(rows_of([[1.0], [2.0]]))["output-0"] == pytest.approx([2.0, 4.0])
+    with pytest.raises(InvalidInput, match=r"missing or unknown columns \['a', 'b'\]"):
+        model.predict(request(Tensor("b", [[1.0], [2.0]])))
 
 
 def test_a_missing_and_an_unknown_column_are_named(load: Load) -> None:

@@ -5,11 +5,12 @@ from typing import Any
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.cluster import KMeans
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 
@@ -68,6 +69,15 @@ async def test_v1_bodies_for_a_pipeline_over_columns(tmp_path: Path, body: dict[
     async with InMemoryServer([saved(tmp_path, pipeline)]) as server:
         reply = await server.request("POST", "/v1/models/m:predict", body)
     assert (reply.status, reply.json()) == (200, {"predictions": pipeline.predict(frame[:2]).tolist()})
+
+
+@pytest.mark.parametrize("instances", [[[1.0], [2.0]], [1.0, 2.0], [{"a": 1.0}, {"a": 2.0}]])
+async def test_v1_bodies_for_a_single_column(tmp_path: Path, instances: list[Any]) -> None:
+    estimator = LinearRegression().fit(pd.DataFrame({"a": [1.0, 2.0]}), [2.0, 4.0])
+    async with InMemoryServer([saved(tmp_path, estimator)]) as server:
+        reply = await server.request("POST", "/v1/models/m:predict", {"instances": instances})
+    assert reply.status == 200, reply.body
+    assert reply.json()["predictions"] == pytest.approx([2.0, 4.0])
 
 
 async def test_v1_answers_labels_as_json_integers(tmp_path: Path) -> None:

@@ -13,8 +13,6 @@ from modelserver_sklearn.text import decoded, text_columns
 __all__ = ["SklearnModel"]
 __version__ = "0.1.0"
 
-log = logging.getLogger("modelserver.sklearn")
-
 
 class SklearnModel(Model):
     """A fitted estimator from a pickle. Loading one runs the code in it: serve only files that you trust."""
@@ -44,13 +42,19 @@ class SklearnModel(Model):
         elif count is not None or text:
             shape = [-1] if count is None else [-1, count]
             self.inputs = [TensorMetadata("input-0", "BYTES" if len(text) == len(columns) else "FP64", shape)]
+        row = [text.get(column, 0.0) for column in columns]
+        if self._columns:
+            example = [Tensor(name, [value]) for name, value in zip(columns, row, strict=True)]
+        else:
+            example = [Tensor("input-0", [row] if self._rowwise or not text else row)]
         try:
             with warnings.catch_warnings(action="ignore"):  # a row of zeros may well look odd to the estimator
-                answers = _named(self._method(self._example(columns, text)))
+                answers = _named(self._method(self._rows(InferRequest(self.name, example))))
             self.outputs = [TensorMetadata(n, Tensor(n, a).datatype, [-1, *a.shape[1:]]) for n, a in answers.items()]
         except NotFittedError:
             raise
         except Exception as exc:  # noqa: BLE001 - an estimator may refuse a made-up row in any way it likes
+            log = logging.getLogger("modelserver.sklearn")
             log.info("model %s: the outputs are not known, a row of zeros was refused: %s", self.name, exc)
 
     def predict(self, request: InferRequest) -> dict[str, np.ndarray]:
@@ -64,6 +68,8 @@ class SklearnModel(Model):
     def _rows(self, request: InferRequest) -> Any:
         if self._columns is not None:
             frame = request.dataframe(self._columns)
+            if len(self._columns) == 1 and list(frame.columns) == ["input-0"]:
+                frame.columns = self._columns  # a table of one column goes by position, as wider ones do
             if wrong := set(self._columns).symmetric_difference(frame.columns):
                 raise InvalidInput(f"inputs: missing or unknown columns {sorted(wrong)}, expected {self._columns}")
             return frame if list(frame.columns) == self._columns else frame[self._columns]
@@ -73,15 +79,7 @@ class SklearnModel(Model):
         array = request.array()
         if self._rowwise and array.ndim != 2:
             raise InvalidInput(f"inputs[0].shape: got {list(array.shape)}, expected {self.inputs[0].shape}: a row each")
-        return decoded(array) if array.dtype == object else array
-
-    def _example(self, columns: list[str], text: dict[str, str]) -> Any:
-        row = [text.get(column, 0.0) for column in columns]
-        if self._columns:
-            import pandas
-
-            return pandas.DataFrame([row], columns=columns)
-        return np.array([row] if self._rowwise or not text else row, dtype=object if text else float)
+        return decoded(array if self._rowwise else array.reshape(-1)) if array.dtype == object else array
 
 
 def _named(answer: Any) -> dict[str, np.ndarray]:
