@@ -38,7 +38,7 @@ class Tensor:
         datatype: str | None = None,
         parameters: Parameters | None = None,
     ) -> None:
-        array = data if type(data) is np.ndarray else np.asarray(data)
+        array = data if type(data) is np.ndarray else as_array(data)
         if datatype is None:
             datatype = datatype_of(array.dtype)
         wanted = DTYPES.get(datatype)
@@ -100,6 +100,18 @@ class Tensor:
 
     def __repr__(self) -> str:
         return f"Tensor(name={self.name!r}, datatype={self.datatype!r}, shape={list(self.shape)})"
+
+
+def as_array(data: object) -> np.ndarray:
+    """``data`` as numpy has it, but for lists of text: numpy's own text ends at the last character that is not NUL.
+
+    >>> Tensor("x", [b"a\\x00"]).data.tolist()
+    [b'a\\x00']
+    """
+    array = np.asarray(data)
+    if array.dtype.kind in "SU" and isinstance(data, (list, tuple, bytes, str)):
+        return np.array(data, dtype=object)
+    return array
 
 
 def _bytes_array(array: np.ndarray) -> np.ndarray:

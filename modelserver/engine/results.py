@@ -9,7 +9,7 @@ import numpy as np
 
 from modelserver.errors import InvalidInput, ModelServerError
 from modelserver.messages import InferRequest, InferResponse, TensorMetadata
-from modelserver.tensor import Tensor
+from modelserver.tensor import Tensor, as_array
 
 #: KServe's name of an output that nobody named.
 DEFAULT_OUTPUT = "output-0"
@@ -79,7 +79,7 @@ def _other(result: Any, request: InferRequest, declared: Sequence[TensorMetadata
 
 
 def _array(value: Any) -> np.ndarray:
-    array = np.asarray(value)
+    array = as_array(value)
     return array.reshape(1) if array.ndim == 0 else array
 
 

@@ -162,7 +162,9 @@ def _tensor(name: str, data: Json, metadata: TensorMetadata | None, field: str) 
         raise _mixed(flat, shape, field)
     tensor = _made(name, flat, shape, datatype, field)
     declared = metadata.shape if metadata else ()
-    if len(declared) > len(shape) and all(size == 1 for size in declared[len(shape) :]):
+    if shape == (0,) and len(declared) > 1:  # no rows: JSON cannot say how wide they would be
+        tensor.data = tensor.data.reshape(0, *(max(size, 0) for size in declared[1:]))
+    elif len(declared) > len(shape) and all(size == 1 for size in declared[len(shape) :]):
         # One value a row of [-1, 1]: axes of one need not be written.
         tensor.data = tensor.data.reshape(shape + (1,) * (len(declared) - len(shape)))
     return tensor
