@@ -18,7 +18,14 @@ from modelserver.protocols import jsonlib
 from modelserver.protocols.arrays import NotText, array_of, json_data
 from modelserver.protocols.codec import Wire
 from modelserver.protocols.raw_input import RawInput
-from modelserver.protocols.v2_fields import datatype_field, kind_of, parameters_field, shape_field, text_field
+from modelserver.protocols.v2_fields import (
+    datatype_field,
+    kind_of,
+    name_field,
+    parameters_field,
+    shape_field,
+    text_field,
+)
 from modelserver.tensor import Parameters, Tensor
 
 HEADER_LENGTH = "inference-header-content-length"
@@ -45,7 +52,10 @@ def decode_request(
     if parameters:
         request.parameters = parameters = parameters_field(parameters, "parameters")
         if "binary_data_output" in parameters:
-            request.binary_outputs = bool(parameters.pop("binary_data_output"))
+            wanted = parameters.pop("binary_data_output")
+            if type(wanted) is not bool:
+                raise InvalidInput(f"parameters.binary_data_output: got {kind_of(wanted)}, expected a boolean")
+            request.binary_outputs = wanted
     outputs = message.get("outputs")
     if outputs:
         request.outputs = _requested(outputs)
@@ -146,9 +156,7 @@ def _tensors(entries: list[Any], tail: memoryview | None, field: str) -> list[Te
         where = f"{field}[{index}]"
         if type(entry) is not dict:
             raise InvalidInput(f"{where}: got {kind_of(entry)}, expected an object with name, shape, datatype and data")
-        name = entry.get("name")
-        if type(name) is not str or not name:
-            text_field(name, f"{where}.name", required=True)
+        name = name_field(entry.get("name"), where)
         if index and any(tensor.name == name for tensor in tensors):
             raise InvalidInput(f"{where}.name: {name!r} stands twice in {field}")
         datatype = datatype_field(entry.get("datatype"), where)
@@ -241,9 +249,7 @@ def _requested(given: Any) -> list[RequestedOutput]:
         binary = parameters.pop("binary_data", None)
         if binary is not None and type(binary) is not bool:
             raise InvalidInput(f"outputs[{index}].parameters.binary_data: got {kind_of(binary)}, expected a boolean")
-        requested.append(
-            RequestedOutput(text_field(entry.get("name"), f"outputs[{index}].name", required=True), parameters, binary)
-        )
+        requested.append(RequestedOutput(name_field(entry.get("name"), f"outputs[{index}]"), parameters, binary))
     return requested
 
 
