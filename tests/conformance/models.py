@@ -43,16 +43,22 @@ class Declared(Model):
 
 
 class Sum(Model):
-    inputs = [TensorMetadata("x", "FP32", [-1, 4])]
-    outputs = [TensorMetadata("y", "FP32", [-1])]
+    inputs = (TensorMetadata("x", "FP32", [-1, 4]),)
+    outputs = (TensorMetadata("y", "FP32", [-1]),)
 
     def predict(self, request: InferRequest) -> dict[str, np.ndarray]:
         return {"y": request["x"].sum(1)}
 
 
 class TwoInTwoOut(Model):
-    inputs = [TensorMetadata("a", "FP32", [-1]), TensorMetadata("b", "INT64", [-1])]
-    outputs = [TensorMetadata("sum", "FP64", [-1]), TensorMetadata("text", "BYTES", [-1])]
+    inputs = (
+        TensorMetadata("a", "FP32", [-1]),
+        TensorMetadata("b", "INT64", [-1]),
+    )
+    outputs = (
+        TensorMetadata("sum", "FP64", [-1]),
+        TensorMetadata("text", "BYTES", [-1]),
+    )
 
     def predict(self, request: InferRequest) -> dict[str, np.ndarray]:
         return {"sum": request["a"].astype(float) + request["b"], "text": request["b"].astype(str)}
@@ -128,7 +134,7 @@ class Surroundings(Model):
 class Counts(Model):
     """Streams ``0 .. n - 1``; refuses to go on after two, and to begin with a negative n."""
 
-    inputs = [TensorMetadata("n", "INT64", [1])]
+    inputs = (TensorMetadata("n", "INT64", [1]),)
 
     def predict(self, request: InferRequest) -> Iterator[dict[str, np.ndarray]]:
         count = int(request["n"][0])

@@ -6,11 +6,14 @@ import re
 
 import pytest
 
-from tests.conformance.failures import FAILURES, Failure, Rest, Rpc
+from tests.conformance.calls import Failure, Rest, Rpc
+from tests.conformance.failures_of_requests import IN_REQUESTS
+from tests.conformance.failures_of_tensors import IN_TENSORS
 from tests.conformance.peers import Peer
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
+FAILURES = [*IN_TENSORS, *IN_REQUESTS]
 CASES = [
     pytest.param(failure, protocol, id=f"{failure.name}-{protocol}")
     for failure in FAILURES
@@ -43,13 +46,13 @@ async def test_a_failure_means_the_same_everywhere(peer: Peer, failure: Failure,
 async def test_an_author_asks_to_come_back_later(peer: Peer) -> None:
     [failure] = [failure for failure in FAILURES if failure.name == "Unavailable"]
     for call in failure.calls.values():
-        assert "7" == await _header(peer, call, "retry-after")
+        assert await _header(peer, call, "retry-after") == "7"
 
 
 async def test_an_error_may_have_headers_of_its_own(peer: Peer) -> None:
     [failure] = [failure for failure in FAILURES if failure.name == "ResourceExhausted"]
     for call in failure.calls.values():
-        assert "3" == await _header(peer, call, "x-quota")
+        assert await _header(peer, call, "x-quota") == "3"
 
 
 async def _header(peer: Peer, call: Rest | Rpc, name: str) -> str:
