@@ -125,4 +125,5 @@ def _grpc_door(
         share_port=shared_port is not None,
         max_receive_message_length=settings.grpc_max_receive_message_length,
         max_send_message_length=settings.grpc_max_send_message_length,
+        request_timeout=settings.request_timeout,
     )

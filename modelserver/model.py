@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from modelserver.errors import InvalidInput, Unimplemented
 from modelserver.messages import InferRequest, TensorMetadata
+from modelserver.settings import BatchSettings
 
 
 class Model:
@@ -31,7 +32,7 @@ class Model:
     platform: str = ""
     input_check: Literal["exact", "compatible"] = "exact"
     execution: Literal["auto", "inline", "thread"] = "auto"
-    batching: Any = None
+    batching: BatchSettings | None = None
     #: The directory or the file the model was made for; ``None`` for a model made in code.
     path: Path | None = None
 

@@ -13,9 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from types import AsyncGeneratorType, GeneratorType
 from typing import Any
 
+from modelserver.engine.batch import NotRowWise
+from modelserver.engine.batcher import Batcher
 from modelserver.engine.contract import InputContract
 from modelserver.engine.dispatch import Dispatch
 from modelserver.engine.results import to_response
+from modelserver.engine.stages import Stages
 from modelserver.errors import Code, DeadlineExceeded, ModelNotReady, ModelServerError, Unimplemented
 from modelserver.messages import InferRequest, InferResponse, ModelMetadata
 from modelserver.model import Model
@@ -41,8 +44,9 @@ class ModelRunner:
         self._pool: ThreadPoolExecutor | None = None
         self._dispatch = Dispatch(model.execution)
         self._contract = InputContract(model)
-        self._predict = _Stages(model, "predict")
-        self._explain = _Stages(model, "explain")
+        self._predict = Stages(model, "predict")
+        self._explain = Stages(model, "explain")
+        self._batcher = self._make_batcher()
 
     def metadata(self, versions: list[str]) -> ModelMetadata:
         """What the model says of itself, with the versions that the repository knows."""
@@ -53,6 +57,7 @@ class ModelRunner:
             platform=model.platform,
             inputs=list(model.inputs),
             outputs=list(model.outputs),
+            max_batch_size=0,
             streams=self._predict.streams,
         )
 
@@ -65,6 +70,7 @@ class ModelRunner:
             else:
                 await asyncio.get_running_loop().run_in_executor(self._executor(), self.model.load)
             self._contract = InputContract(self.model)
+            self._batcher = self._make_batcher()
         except Exception as exc:  # whatever an author's code raises is the reason, not a crash
             self.state, self.reason = UNAVAILABLE, reason_of(exc)
             log.error("model %s version %s failed to load: %s", self.name, self.version, self.reason)
@@ -104,7 +110,7 @@ class ModelRunner:
         """Answer by ``explain``."""
         return self._answer(request, self._explain)
 
-    async def _answer(self, request: InferRequest, stages: _Stages) -> InferResponse | AsyncIterator[InferResponse]:
+    async def _answer(self, request: InferRequest, stages: Stages) -> InferResponse | AsyncIterator[InferResponse]:
         if self.state != READY:
             raise ModelNotReady(self.name, self.reason)
         request.context.model_version = self.version
@@ -131,31 +137,45 @@ class ModelRunner:
                 self._end()
 
     async def _run_until(
-        self, deadline: float, request: InferRequest, stages: _Stages
+        self, deadline: float, request: InferRequest, stages: Stages
     ) -> InferResponse | AsyncIterator[InferResponse]:
         left = deadline - time.monotonic()
+        if left <= 0:
+            raise DeadlineExceeded(f"the deadline passed before model {self.name} was asked")
+        scope = asyncio.timeout(left)
         try:
-            async with asyncio.timeout(left if left > 0 else 0):
-                if left <= 0:
-                    raise TimeoutError
+            async with scope:
                 return await self._run(request, stages)
         except TimeoutError as exc:
+            if not scope.expired():
+                raise  # the model's own
             raise DeadlineExceeded(f"the deadline passed before model {self.name} had answered") from exc
 
-    async def _run(self, request: InferRequest, stages: _Stages) -> InferResponse | AsyncIterator[InferResponse]:
-        context = request.context
-        if stages.all_sync:
-            # One hop at most for all stages; none while the model has proved to be short.
-            if self._dispatch.inline:
-                result = stages.run(request)
-            else:
-                result = await self._in_thread(stages.timed, request, time.perf_counter())
-            self._dispatch.observe(context.preprocess + context.predict + context.postprocess)
-        else:
-            result = await stages.run_mixed(request, self._in_thread)
+    async def _run(self, request: InferRequest, stages: Stages) -> InferResponse | AsyncIterator[InferResponse]:
+        if self._batcher is not None and stages is self._predict:
+            return await self._batcher.infer(request)
+        result = await self._call(request, stages)
         if type(result) is InferResponse:
             return result
         return await self._stream(result, request)
+
+    async def _call(self, request: InferRequest, stages: Stages) -> Any:
+        """One call of the model. One hop to a thread at most for all stages; none while it has proved to be short."""
+        if not stages.all_sync:
+            return await stages.run_mixed(request, self._in_thread)
+        if self._dispatch.inline:
+            result = stages.run(request)
+        else:
+            result = await self._in_thread(stages.run_in_thread, request, time.perf_counter())
+        context = request.context
+        self._dispatch.observe(context.preprocess + context.predict + context.postprocess)
+        return result
+
+    async def _call_batch(self, request: InferRequest) -> InferResponse:
+        result = await self._call(request, self._predict)
+        if not isinstance(result, InferResponse):
+            raise NotRowWise("it streams")
+        return result
 
     async def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._executor(), function, *arguments)
@@ -193,6 +213,12 @@ class ModelRunner:
             code=Code.INTERNAL,
         )
 
+    def _make_batcher(self) -> Batcher | None:
+        batching = self.model.batching
+        if batching is None or self._predict.streams or batching.max_batch_size < 2:
+            return None
+        return Batcher(self._call_batch, batching.max_batch_size, batching.max_latency)
+
     def _executor(self) -> ThreadPoolExecutor:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix=f"model-{self.name}")
@@ -208,73 +234,6 @@ class ModelRunner:
             self._idle.set()
 
 
-class _Stages:
-    """preprocess -> predict or explain -> postprocess, with what is known of them from the class."""
-
-    def __init__(self, model: Model, verb: str) -> None:
-        self._model = model
-        self._preprocess = model.preprocess if _overridden(model, "preprocess") else None
-        self._main: Callable[[InferRequest], Any] = getattr(model, verb)
-        self._postprocess = model.postprocess if _overridden(model, "postprocess") else None
-        stages = [stage for stage in (self._preprocess, self._main, self._postprocess) if stage]
-        self.streams = inspect.isgeneratorfunction(self._main) or inspect.isasyncgenfunction(self._main)
-        self.all_sync = not any(inspect.iscoroutinefunction(stage) for stage in stages)
-
-    def run(self, request: InferRequest) -> Any:
-        """All stages, here and now, each timed in seconds."""
-        context = request.context
-        clock = time.perf_counter
-        start = clock()
-        if self._preprocess is not None:
-            request = self._preprocess(request)
-            now = clock()
-            context.preprocess = now - start
-            start = now
-        result = self._main(request)
-        now = clock()
-        context.predict = now - start
-        if self._postprocess is not None:
-            result = self._postprocess(result)
-            context.postprocess = clock() - now
-        return self._respond(result, request)
-
-    def timed(self, request: InferRequest, submitted: float) -> Any:
-        """``run`` in a thread: the time until a thread was free is the queue's."""
-        request.context.queue = time.perf_counter() - submitted
-        return self.run(request)
-
-    async def run_mixed(self, request: InferRequest, in_thread: Callable[..., Any]) -> Any:
-        """Stages of which some are coroutines: those on the loop, the others in a thread."""
-        context = request.context
-        clock = time.perf_counter
-
-        async def run(stage: Callable[[Any], Any], value: Any) -> Any:
-            if inspect.iscoroutinefunction(stage) or inspect.isasyncgenfunction(stage):
-                result = stage(value)
-                return await result if inspect.isawaitable(result) else result
-            return await in_thread(stage, value)
-
-        start = clock()
-        if self._preprocess is not None:
-            request = await run(self._preprocess, request)
-            context.preprocess = clock() - start
-            start = clock()
-        result = await run(self._main, request)
-        now = clock()
-        context.predict = now - start
-        if self._postprocess is not None:
-            result = await run(self._postprocess, result)
-            context.postprocess = clock() - now
-        return self._respond(result, request)
-
-    def _respond(self, result: Any, request: InferRequest) -> Any:
-        """The response, made where the model ran; a generator stays what it is."""
-        kind = type(result)
-        if kind is GeneratorType or kind is AsyncGeneratorType:
-            return result
-        return to_response(result, request, self._model.outputs)
-
-
 _END = object()
 _DIRECTORIES = re.compile(r"(?<![\w:/])/(?:[^\s/'\":,]+/)+")
 
@@ -288,10 +247,6 @@ async def _from_thread(items: GeneratorType[Any, None, None], in_thread: Callabl
     finally:
         if not items.gi_running:
             items.close()
-
-
-def _overridden(model: Model, method: str) -> bool:
-    return getattr(type(model), method) is not getattr(Model, method) or method in vars(model)
 
 
 def reason_of(exc: Exception) -> str:

@@ -18,7 +18,7 @@ def request_id(given: str | None) -> str:
         kept = given[:LONGEST_ID]
         if kept.isascii() and kept.isprintable():
             return kept
-    return "%032x" % random.getrandbits(128)
+    return f"{random.getrandbits(128):032x}"
 
 
 def server_timing(context: Context) -> str:

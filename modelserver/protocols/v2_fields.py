@@ -32,11 +32,18 @@ def shape_field(given: Any, where: str) -> list[int]:
     return given
 
 
-def text_field(given: Any, field: str, required: bool = False) -> str:
-    """A string, empty when it is absent and not required."""
-    if type(given) is str and (given or not required):
+def name_field(given: Any, where: str) -> str:
+    """A name, which has at least one character; ``where`` is the tensor's field."""
+    if type(given) is str and given:
         return given
-    if given is None and not required:
+    raise InvalidInput(f"{where}.name: got {'an empty string' if given == '' else kind_of(given)}, expected a name")
+
+
+def text_field(given: Any, field: str) -> str:
+    """A string, empty when it is absent."""
+    if type(given) is str:
+        return given
+    if given is None:
         return ""
     raise InvalidInput(f"{field}: got {kind_of(given)}, expected a string")
 
