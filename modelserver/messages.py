@@ -24,7 +24,7 @@ Json: TypeAlias = Any
 
 @dataclass(frozen=True, slots=True)
 class TensorMetadata:
-    """A declared input or output: ``shape`` has -1 where any size will do.
+    """A declared input or output: ``shape`` has -1 where any size will do. A request may leave out an optional input.
 
     >>> TensorMetadata(name="x", datatype="FP32", shape=[-1, 4]).name
     'x'
@@ -33,6 +33,7 @@ class TensorMetadata:
     name: str
     datatype: str
     shape: Sequence[int]
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,7 @@ def encode_model_config(metadata: ModelMetadata) -> bytes:
                 name=tensor.name,
                 data_type=_config_type(tensor.datatype),
                 dims=tensor.shape[1:] if batched else tensor.shape,
+                **({"optional": True} if tensor.optional else {}),  # outputs have no such field
             )
     return pb.ModelConfigResponse(config=config).SerializeToString()
 

@@ -84,7 +84,10 @@ def _tensor(metadata: TensorMetadata) -> Object:
 
 def _config_tensor(metadata: TensorMetadata, max_batch_size: int) -> Object:
     dims = list(metadata.shape)[1:] if max_batch_size else list(metadata.shape)
-    return {"name": metadata.name, "data_type": config_type(metadata.datatype), "dims": dims}
+    config: Object = {"name": metadata.name, "data_type": config_type(metadata.datatype), "dims": dims}
+    if metadata.optional:
+        config["optional"] = True
+    return config
 
 
 def _statistics(statistics: ModelStatistics) -> Object:

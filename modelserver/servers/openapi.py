@@ -108,14 +108,19 @@ def _filled(metadata: TensorMetadata) -> tuple[list[int], Any]:
 
 
 def _v1_example(metadata: ModelMetadata) -> Object:
-    if len(metadata.inputs) == 1:
-        return {"instances": _filled(metadata.inputs[0])[1]}
-    return {"instances": [{tensor.name: _filled(tensor)[1][0] for tensor in metadata.inputs if tensor.shape}]}
+    inputs = _required(metadata)
+    if len(inputs) == 1:
+        return {"instances": _filled(inputs[0])[1]}
+    return {"instances": [{tensor.name: _filled(tensor)[1][0] for tensor in inputs if tensor.shape}]}
 
 
 def _v2_example(metadata: ModelMetadata) -> Object:
     inputs = []
-    for tensor in metadata.inputs:
+    for tensor in _required(metadata):
         shape, data = _filled(tensor)
         inputs.append({"name": tensor.name, "shape": shape, "datatype": tensor.datatype, "data": data})
     return {"inputs": inputs}
+
+
+def _required(metadata: ModelMetadata) -> list[TensorMetadata]:
+    return [tensor for tensor in metadata.inputs if not tensor.optional]
