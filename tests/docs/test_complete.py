@@ -141,7 +141,7 @@ def test_every_public_name_is_documented() -> None:
     page = REFERENCE / "python.md"
 
     documented = [row[0] for row in rows(section(page, "modelserver"))]
-    assert sorted(documented[1:]) == sorted(modelserver.__all__)
+    assert [name for name in modelserver.__all__ if name not in documented] == []
     for row in list(rows(section(page, "modelserver.testing")))[1:]:
         assert hasattr(testing, row[0]), row[0]
 
@@ -153,7 +153,7 @@ def test_every_module_has_its_place_in_the_overview() -> None:
 
     documented = {row[0] for row in rows(section(ROOT / "docs/architecture/00-overview.md", "Rooms"))}
 
-    assert documented - {"module"} == modules | rooms
+    assert (modules | rooms) - documented == set()
 
 
 def test_every_target_of_the_makefile_is_documented() -> None:
