@@ -106,5 +106,7 @@ def _as_bytes(element: object) -> bytes:
         return element
     if isinstance(element, str):
         return element.encode()
+    if isinstance(element, (dict, list, tuple, set)):
+        raise TypeError(f"got a {type(element).__name__} for an element of BYTES, expected text, bytes, a number or a time")
     isoformat = getattr(element, "isoformat", None)
     return (isoformat() if isoformat else "" if element is None else str(element)).encode()

@@ -32,6 +32,7 @@ def rest_app(
         version=dataplane.server_metadata().version,
         redirect_slashes=False,
     )
+    app.include_router(_wrong_methods())
     app.include_router(_health(dataplane))
     app.include_router(_models(dataplane))
     app.include_router(_repository(dataplane))
@@ -52,6 +53,23 @@ def rest_app(
     app.add_exception_handler(HTTPException, refused)  # type: ignore[arg-type]
     app.openapi = lambda: openapi_document(app, dataplane)  # type: ignore[method-assign]
     return app
+
+
+def _wrong_methods() -> APIRouter:
+    """Inference takes POST alone, and the door answers that itself: any other method is told so."""
+    router = APIRouter(include_in_schema=False)
+
+    async def refuse() -> None:
+        raise HTTPException(405, headers={"Allow": "POST"})
+
+    for path in (
+        "/v1/models/{model}:predict",
+        "/v1/models/{model}:explain",
+        "/v2/models/{model}/infer",
+        "/v2/models/{model}/versions/{version}/infer",
+    ):
+        router.add_api_route(path, refuse, methods=["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"])
+    return router
 
 
 def _health(dataplane: DataPlane) -> APIRouter:

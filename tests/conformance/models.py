@@ -190,6 +190,8 @@ RESULTS: dict[str, object] = {
     "empty": np.empty((0, 3), np.float32),
     "tensor": Tensor("named", [1, 2], datatype="UINT8"),
     "json": {"when": datetime(2026, 11, 22, 10, tzinfo=UTC), "n": np.int64(3), "none": None, "nan": float("nan")},
+    "nested": {"a": {"b": [1, 2]}},
+    "ragged": [[1], [2, 3]],
     "nothing": None,
 }
 
