@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from modelserver.cpus import cpu_quota, cpu_share
     from modelserver.errors import (
         Code,
         DeadlineExceeded,
@@ -59,6 +60,8 @@ _HOMES = {
     "TensorMetadata": "messages",
     "Unavailable": "errors",
     "Unimplemented": "errors",
+    "cpu_quota": "cpus",
+    "cpu_share": "cpus",
 }
 
 __all__ = [
@@ -84,6 +87,8 @@ __all__ = [
     "TensorMetadata",
     "Unavailable",
     "Unimplemented",
+    "cpu_quota",
+    "cpu_share",
 ]
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from modelserver.cpus import WORKERS_VARIABLE
 from modelserver.engine.dataplane import DataPlane
 from modelserver.engine.loader import NoCatalog, sources_of_models, sources_of_path
 from modelserver.engine.repository import Catalog, ModelSource
@@ -77,6 +78,7 @@ class ModelServer:
         """
         sources, catalog = _resolve(what, model_name, runtime)
         self._configure_logging()
+        os.environ[WORKERS_VARIABLE] = str(self.settings.workers)  # runtimes divide the CPUs by it
         several = self.settings.workers > 1
         code = self._supervise(sources, catalog) if several else self._run(sources, catalog, None)
         _leave_stuck_threads_behind(code)

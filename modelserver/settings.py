@@ -7,6 +7,7 @@ which is made from these declarations.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from modelserver.cpus import cpu_quota
 from modelserver.declaration import (
     PREFIX,
     Setting,
@@ -209,8 +211,7 @@ class ServerSettings(_Declared):
     @property
     def threads(self) -> int:
         """Threads that sync predicts of one model may use: ``max_threads``, or 4, or the number of CPUs if larger."""
-        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return self.max_threads or max(4, cpus)
+        return self.max_threads or max(4, math.ceil(cpu_quota()))
 
 
 def read_file(path: str | Path) -> dict[str, object]:

@@ -186,6 +186,11 @@ def test_threads_are_four_at_least_unless_set() -> None:
     assert ServerSettings(max_threads=2).threads == 2
 
 
+def test_threads_follow_the_cpu_quota(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelserver.settings.cpu_quota", lambda: 5.5)
+    assert ServerSettings().threads == 6
+
+
 def test_settings_without_effect_are_told() -> None:
     assert ServerSettings(protocol="v1").without_effect() == []
     assert ServerSettings(protocol="v2", max_asyncio_workers=2).without_effect() == ["max_asyncio_workers", "protocol"]
