@@ -249,8 +249,9 @@ class _Observed:
         if not self._told:  # it could not be decoded
             self._started(*model_of(self._message))
         seconds = time.perf_counter() - self._start
+        version = self.context.model_version or self.version  # the one that answered, also where none was named
         for observer in self._observers:
-            observer.finished(self.context, self.model, self.version, code, seconds, len(self._message), response_bytes)
+            observer.finished(self.context, self.model, version, code, seconds, len(self._message), response_bytes)
 
     def cancelled(self) -> None:
         """Tell them that the client went away or its deadline passed."""

@@ -36,7 +36,7 @@ async def test_a_stream_gives_every_response_in_order() -> None:
         numbers = [int(response["i"][0]) async for response in client.stream(counting(3))]
 
     assert numbers == [0, 1, 2]
-    assert [ended[:3] for ended in served.seen.ended] == [("c", "", None)]
+    assert [ended[:3] for ended in served.seen.ended] == [("c", "1", None)]
 
 
 async def test_an_error_in_a_stream_is_its_requests_own() -> None:
