@@ -7,7 +7,7 @@ CLIENTS := .venv-clients
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 # A process each: both register the protocol's messages in protobuf's one pool of names.
-PYTEST_CLIENTS := PYTHONPATH=. MODELSERVER=$(CURDIR)/$(BIN)/modelserver $(CLIENTS)/bin/python -m pytest -c tests/clients/pytest.ini
+PYTEST_CLIENTS := MODELSERVER=$(CURDIR)/$(BIN)/modelserver $(CLIENTS)/bin/python -m pytest -c tests/clients/pytest.ini
 
 .PHONY: help demo test lint format types floors protos check clean
 
@@ -20,7 +20,7 @@ demo: $(VENV)/.installed ## Train a model, serve it, call it over every protocol
 test: $(VENV)/.installed $(CLIENTS)/.installed ## Run the whole test suite, with coverage
 	rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest --cov --cov-report=
-	$(PYTEST_CLIENTS) tests/clients/test_tritonclient.py tests/protocols/test_pb.py tests/servers/test_grpc_tritonclient.py
+	$(PYTEST_CLIENTS) tests/clients/test_tritonclient.py
 	$(PYTEST_CLIENTS) tests/clients/test_kserve.py
 	$(BIN)/coverage combine --append --quiet || true
 	$(BIN)/coverage report
