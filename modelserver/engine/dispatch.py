@@ -13,6 +13,8 @@ SHORT = 0.0005
 SLOW = 0.005
 #: Short calls in a row before the first call on the loop.
 RECORD = 32
+#: Short calls on the loop after which a slow one long ago is forgiven: it was the machine's, not the model's.
+FORGIVEN = 2000
 
 
 class Dispatch:
@@ -29,8 +31,12 @@ class Dispatch:
     def observe(self, seconds: float) -> None:
         """Told how long each call took, wherever it ran."""
         if seconds < SHORT:
-            if not self.inline and not self._fixed:
-                self._record += 1
+            self._record += 1
+            if self.inline:
+                if self._record >= FORGIVEN and self._needed > RECORD:
+                    self._needed //= 4
+                    self._record = 0
+            elif not self._fixed:
                 self.inline = self._record >= self._needed
         elif not self._fixed:
             self._slower(seconds)

@@ -38,8 +38,7 @@ class ModelRunner:
         self.state = UNAVAILABLE
         self.reason = ""
         self.in_flight = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._idle: asyncio.Event | None = None
         self._threads = threads
         self._pool: ThreadPoolExecutor | None = None
         self._dispatch = Dispatch(model.execution)
@@ -84,6 +83,7 @@ class ModelRunner:
         self.state, self.reason = UNLOADING, "unloading"
         try:
             if self.in_flight:
+                self._idle = asyncio.Event()
                 await asyncio.wait_for(self._idle.wait(), grace)
         except TimeoutError:
             log.warning("model %s: %d requests are unfinished after %s s", self.name, self.in_flight, grace)
@@ -114,7 +114,7 @@ class ModelRunner:
         if self.state != READY:
             raise ModelNotReady(self.name, self.reason)
         request.context.model_version = self.version
-        self._begin()
+        self.in_flight += 1
         streaming = False
         try:
             self._contract.check(request)
@@ -224,13 +224,9 @@ class ModelRunner:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix=f"model-{self.name}")
         return self._pool
 
-    def _begin(self) -> None:
-        self.in_flight += 1
-        self._idle.clear()
-
     def _end(self) -> None:
         self.in_flight -= 1
-        if not self.in_flight:
+        if self._idle is not None and not self.in_flight:
             self._idle.set()
 
 

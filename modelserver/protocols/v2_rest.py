@@ -7,26 +7,18 @@ that have a ``binary_data_size``. Length 0 means that the whole body is the one 
 from __future__ import annotations
 
 import base64
-import binascii
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from modelserver.errors import InvalidInput
 from modelserver.messages import Context, InferRequest, InferResponse, RequestedOutput
 from modelserver.protocols import jsonlib
-from modelserver.protocols.arrays import NotText, array_of, json_data
+from modelserver.protocols.arrays import NotText, json_data
 from modelserver.protocols.codec import Wire
 from modelserver.protocols.raw_input import RawInput
-from modelserver.protocols.v2_fields import (
-    datatype_field,
-    kind_of,
-    name_field,
-    parameters_field,
-    shape_field,
-    text_field,
-)
-from modelserver.tensor import Parameters, Tensor
+from modelserver.protocols.v2_fields import kind_of, name_field, parameters_field, text_field
+from modelserver.protocols.v2_tensors import read_tensors
+from modelserver.tensor import Tensor
 
 HEADER_LENGTH = "inference-header-content-length"
 
@@ -46,7 +38,7 @@ def decode_request(
         raise InvalidInput(f"inputs: got {kind_of(entries)}, expected a list of tensors")
     if not entries:
         raise InvalidInput("inputs: got an empty list, expected at least one tensor")
-    inputs = _tensors(entries, tail, "inputs")
+    inputs = read_tensors(entries, tail, "inputs")
     request = InferRequest(model_name, inputs, id=text_field(message.get("id"), "id"), context=context)
     parameters = message.get("parameters")
     if parameters:
@@ -117,7 +109,7 @@ def decode_response(body: bytes, header_length: int | None = None) -> InferRespo
     if type(message) is not dict or type(message.get("outputs")) is not list:
         raise InvalidInput("body: expected an object with outputs")
     return InferResponse(
-        _tensors(message["outputs"], tail, "outputs"),
+        read_tensors(message["outputs"], tail, "outputs"),
         parameters=parameters_field(message.get("parameters") or {}, "parameters"),
         model_name=text_field(message.get("model_name"), "model_name"),
         model_version=message.get("model_version"),
@@ -147,95 +139,6 @@ def _split(body: bytes, header_length: int | None) -> tuple[bytes | memoryview, 
         raise InvalidInput(f"Inference-Header-Content-Length: got {header_length}, the body has only {len(body)} bytes")
     view = memoryview(body)
     return view[:header_length], view[header_length:]
-
-
-def _tensors(entries: list[Any], tail: memoryview | None, field: str) -> list[Tensor]:
-    tensors: list[Tensor] = []
-    position = 0
-    for index, entry in enumerate(entries):
-        where = f"{field}[{index}]"
-        if type(entry) is not dict:
-            raise InvalidInput(f"{where}: got {kind_of(entry)}, expected an object with name, shape, datatype and data")
-        name = name_field(entry.get("name"), where)
-        if index and any(tensor.name == name for tensor in tensors):
-            raise InvalidInput(f"{where}.name: {name!r} stands twice in {field}")
-        datatype = datatype_field(entry.get("datatype"), where)
-        shape = shape_field(entry.get("shape"), where)
-        given = entry.get("parameters")
-        parameters = parameters_field(given, f"{where}.parameters") if given else None
-        size = parameters.pop("binary_data_size", None) if parameters else None
-        if size is None:
-            tensors.append(_from_json(name, datatype, shape, entry, parameters, where))
-            continue
-        if tail is None:
-            raise InvalidInput(
-                f"{where}.parameters.binary_data_size: the Inference-Header-Content-Length header is missing"
-            )
-        if type(size) is not int or size < 0:
-            raise InvalidInput(f"{where}.parameters.binary_data_size: got {size!r}, expected a number of bytes")
-        if "data" in entry:
-            raise InvalidInput(f"{where}: has data and a binary_data_size, expected one of them")
-        if position + size > len(tail):
-            raise InvalidInput(
-                f"{where}.parameters.binary_data_size: got {size}, only {len(tail) - position} bytes are left"
-            )
-        tensors.append(_from_tail(name, datatype, shape, tail[position : position + size], parameters, where))
-        position += size
-    if tail is not None and position != len(tail):
-        raise InvalidInput(f"body: {len(tail) - position} bytes are left after the {field} that say binary_data_size")
-    return tensors
-
-
-def _from_tail(
-    name: str, datatype: str, shape: list[int], buffer: memoryview, parameters: Parameters | None, where: str
-) -> Tensor:
-    try:
-        return Tensor.from_buffer(name, datatype, shape, buffer, field=where, parameters=parameters)
-    except (ValueError, OverflowError) as exc:
-        raise _shape_error(exc, shape, where) from exc
-
-
-def _from_json(
-    name: str, datatype: str, shape: list[int], entry: dict[str, Any], parameters: Parameters | None, where: str
-) -> Tensor:
-    data = entry.get("data")
-    if type(data) is not list:
-        if "data" not in entry:
-            raise InvalidInput(f"{where}.data: missing; expected a list, or parameters.binary_data_size")
-        raise InvalidInput(f"{where}.data: got {kind_of(data)}, expected a list")
-    if parameters and datatype == "BYTES" and parameters.get("content_type") == "base64":
-        data = _from_base64(data, f"{where}.data")
-    array = array_of(data, datatype, f"{where}.data")
-    if list(array.shape) == shape:
-        return Tensor(name, array, datatype, parameters)
-    count = math.prod(shape)
-    if array.size != count:
-        raise InvalidInput(f"{where}.data: got {array.size} elements, expected {count} for shape {shape}")
-    if array.ndim != 1 and array.size:
-        raise InvalidInput(f"{where}.data: is nested as {list(array.shape)}, expected {shape} or a flat list")
-    try:
-        return Tensor(name, array.reshape(shape), datatype, parameters)
-    except (ValueError, OverflowError) as exc:
-        raise _shape_error(exc, shape, where) from exc
-
-
-def _shape_error(exc: Exception, shape: list[int], where: str) -> InvalidInput:
-    if isinstance(exc, InvalidInput):
-        return exc
-    return InvalidInput(f"{where}.shape: got {shape}, which no array can have")
-
-
-def _from_base64(data: Any, field: str) -> Any:
-    if type(data) is list:
-        return [_from_base64(item, field) for item in data]
-    if type(data) is not str:
-        return data  # array_of refuses it and names the field
-    try:
-        # array_of takes v1's form of base64; text that is not base64 must be told apart here.
-        base64.b64decode(data, validate=True)
-    except (binascii.Error, ValueError) as exc:
-        raise InvalidInput(f"{field}: got {data[:40]!r}, expected base64") from exc
-    return {"b64": data}
 
 
 def _requested(given: Any) -> list[RequestedOutput]:

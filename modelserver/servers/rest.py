@@ -223,7 +223,8 @@ class _Exchange:
         context = self.context
         started = time.perf_counter()
         length = self.headers.get(b"inference-header-content-length")
-        request = v2_rest.decode_request(body, None if length is None else v2_rest.parse_header_length(length), name)
+        head_length = None if length is None else v2_rest.parse_header_length(length)
+        request = v2_rest.decode_request(body, head_length, name, context)
         request.model_version = version
         self._prepare(request, started)
         response = await self.dataplane.infer(request)
@@ -257,7 +258,6 @@ class _Exchange:
         context = self.context
         context.decode = time.perf_counter() - started
         context.parameters = request.parameters
-        request.context = context
         timeout = self.options.request_timeout
         if request.parameters and "timeout" in request.parameters:
             given = request.parameters["timeout"]  # Triton's clients send it in microseconds
@@ -276,7 +276,7 @@ class _Exchange:
                 body = await asyncio.to_thread(compress, body, encoding) if large else compress(body, encoding)
                 headers.append((b"content-encoding", encoding.encode()))
                 headers.append((b"vary", b"accept-encoding"))
-        headers.append((b"content-length", str(len(body)).encode()))
+        headers.append((b"content-length", b"%d" % len(body)))
         headers += _standard_headers(self.context, self.dataplane)
         if self.context.response_headers:
             headers = _with_model_headers(headers, self.context.response_headers)
