@@ -8,6 +8,7 @@ from pathlib import Path
 
 import modelserver
 from modelserver import InferRequest, Model, Tensor, errors, testing
+from modelserver.engine import dispatch
 from modelserver.engine.repository import FIRST_VERSION
 from modelserver.errors import Code, ModelServerError, code_of_status
 from modelserver.protocols.v2_metadata import EXTENSIONS
@@ -161,6 +162,17 @@ def test_every_target_of_the_makefile_is_documented() -> None:
     text = prose(ROOT / "CONTRIBUTING.md")
 
     assert [target for target in targets if f"`make {target}`" not in text] == []
+
+
+def test_the_figures_of_dispatch_are_the_code_s() -> None:
+    text = " ".join(section(ROOT / "docs/architecture/01-request.md", "Where `predict` runs").split())
+
+    for figure in (
+        f"After {dispatch.RECORD} calls in a row below {dispatch.SHORT * 1e3:g} ms",
+        f"One call above {dispatch.SLOW * 1e3:g} ms",
+        f"{dispatch.FORGIVEN} short calls",
+    ):
+        assert figure in text
 
 
 def test_the_first_version_is_the_one_that_the_pages_say() -> None:
