@@ -13,7 +13,8 @@ from typing import Any, BinaryIO
 from modelserver.inspection import exports
 from modelserver.inspection.estimators import tree_findings
 from modelserver.inspection.findings import Findings, Unreadable
-from modelserver.inspection.pickles import Global, Made, Node, Pickle, read_pickle
+from modelserver.inspection.nodes import Global, Made, Node, Pickle
+from modelserver.inspection.pickles import read_pickle
 from modelserver.messages import TensorMetadata
 
 #: A member that describes a model is never larger; a hostile one is not unpacked.

@@ -7,7 +7,8 @@ from typing import BinaryIO
 
 from modelserver.inspection.boosters import booster_findings
 from modelserver.inspection.findings import Findings, Unreadable
-from modelserver.inspection.pickles import Global, Made, Node, Pickle, dtype_code, elements_of, read_pickle
+from modelserver.inspection.nodes import Global, Made, Node, Pickle, dtype_code, elements_of
+from modelserver.inspection.pickles import read_pickle
 from modelserver.messages import TensorMetadata
 
 #: Top-level module -> the distribution it comes from, for the frameworks whose models come as pickles.

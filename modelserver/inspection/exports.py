@@ -9,7 +9,8 @@ from typing import Any, BinaryIO
 
 from modelserver.inspection.estimators import class_of, tree_findings
 from modelserver.inspection.findings import Findings, Unreadable
-from modelserver.inspection.pickles import Made, Node, Pickle, read_pickle
+from modelserver.inspection.nodes import Made, Node, Pickle
+from modelserver.inspection.pickles import read_pickle
 from modelserver.messages import TensorMetadata
 
 #: ``torch.save`` before zip archives: the number that its first pickle holds.
