@@ -2,6 +2,8 @@
 
 from hypothesis import HealthCheck, settings
 
-# How fast examples are made says something about the machine, nothing about the code.
-settings.register_profile("modelserver", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The same examples every time: a red test is red again. How fast they are made says something about the machine.
+settings.register_profile(
+    "modelserver", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("modelserver")
