@@ -1,8 +1,9 @@
-"""What a path holds, found without executing or even opening a file: one model, or a repository of models.
+"""What a path holds, found without executing a file, or opening one but the settings beside a model.
 
 A directory with a model file directly inside holds that one model (KServe's rule for ``/mnt/models``). Without
 one it is a repository: every child directory is a model, and its numeric children are versions. Which files are
-models is told by the installed runtimes' patterns, in their order.
+models is told by the installed runtimes' patterns, in their order; a ``model-settings.json`` may name another file
+or runtime.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypeAlias
 
+from modelserver.declaration import SettingError
+from modelserver.model_settings import FILE_NAME, ArtifactSettings, read_beside
+
 #: Runtime name -> the patterns of its files, e.g. ``{"sklearn": ("*.joblib", "*.pkl")}``. The first match decides.
 Patterns: TypeAlias = Mapping[str, Sequence[str]]
 
@@ -20,7 +24,7 @@ Patterns: TypeAlias = Mapping[str, Sequence[str]]
 FIRST_VERSION = "1"
 
 # They lie beside models, and some match a runtime's patterns (*.json).
-_NO_MODEL_FILES = frozenset({"model-settings.json", "modelserver.json", "config.json", "metadata.json"})
+_NO_MODEL_FILES = frozenset({FILE_NAME, "modelserver.json", "config.json", "metadata.json"})
 # Directories that file systems and Python put where models are.
 _NO_MODEL_DIRECTORIES = frozenset({"lost+found", "__pycache__"})
 
@@ -137,16 +141,44 @@ def _model_file(directory: Path, patterns: Patterns, root: Path | None = None) -
     """The only model file directly inside; with ``root``, nothing on the way there may lie outside of it."""
     if root is not None and not directory.resolve(strict=True).is_relative_to(root):
         raise ArtifactError(f"{directory.name}: a link that leaves the repository")
+    try:
+        settings = read_beside(directory) or ArtifactSettings()
+    except SettingError as exc:
+        raise ArtifactError(str(exc)) from exc
+    files = sorted(directory.iterdir()) if settings.uri is None else [_named(directory, settings.uri)]
     found = [
         Artifact(file, runtime)
-        for file in sorted(directory.iterdir())
-        if (runtime := runtime_of(file.name, patterns)) is not None and file.is_file()
+        for file in files
+        if (runtime := _runtime(file.name, patterns, settings)) is not None and file.is_file()
     ]
+    if settings.uri is not None and not found:
+        raise ArtifactError(f"{settings.uri}: no installed runtime reads it; expected {_expected(patterns)}")
     if len(found) > 1:
         raise ArtifactError(f"expected exactly one model file, got {', '.join(each.path.name for each in found)}")
     if found and root is not None and not found[0].path.resolve(strict=True).is_relative_to(root):
         raise ArtifactError(f"{found[0].path.name}: a link that leaves the repository")
     return found[0] if found else None
+
+
+def _named(directory: Path, uri: str) -> Path:
+    """The file that the settings name, which must lie in the model's directory."""
+    file = directory / uri.removeprefix("file://")
+    if not file.resolve().is_relative_to(directory.resolve()):
+        raise ArtifactError(f"{FILE_NAME}: parameters.uri: got {uri!r}, expected a file in the model's directory")
+    if not file.is_file():
+        raise ArtifactError(f"{FILE_NAME}: parameters.uri: got {uri!r}, and there is no such file")
+    return file
+
+
+def _runtime(name: str, patterns: Patterns, settings: ArtifactSettings) -> str | None:
+    """The runtime of a file; the settings' own for one that they name, or that any runtime reads."""
+    if settings.runtime_name is None or (settings.uri is None and runtime_of(name, patterns) is None):
+        return runtime_of(name, patterns)
+    if settings.runtime_name not in patterns:
+        raise ArtifactError(
+            f"{FILE_NAME}: runtime: got {settings.runtime_name!r}, expected one of {', '.join(patterns) or 'none'}"
+        )
+    return settings.runtime_name
 
 
 def _is_name(name: str) -> bool:

@@ -49,7 +49,8 @@ def test_files_that_are_no_models(name: str) -> None:
 
 
 def test_settings_beside_a_model_are_not_a_second_model(tmp_path: Path) -> None:
-    put(tmp_path / "model-settings.json", tmp_path / "model.ubj")
+    put(tmp_path / "model.ubj")
+    (tmp_path / "model-settings.json").write_text("{}")
     assert find(tmp_path, PATTERNS) == Artifact(tmp_path / "model.ubj", "xgboost")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from modelserver.engine.admission import Admission
 from modelserver.engine.runner import LOADING, READY, UNAVAILABLE, ModelRunner, reason_of
 from modelserver.errors import ModelNotFound, ModelNotReady
 from modelserver.messages import IndexEntry
@@ -21,11 +22,15 @@ FIRST_VERSION = "1"
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """Where one version of a model comes from: ``make`` gives a model that is not loaded yet, or raises why not."""
+    """Where one version of a model comes from: ``make`` gives a model that is not loaded yet, or raises why not.
+
+    ``admit`` gives what that model must pass before it is ready; it is asked right after ``make``.
+    """
 
     name: str
     version: str
     make: Callable[[], Model]
+    admit: Callable[[], Admission | None] = lambda: None
 
 
 class Catalog(Protocol):
@@ -156,7 +161,7 @@ class ModelRepository:
         if not serving:
             self._place(new)
         try:
-            await new.load()
+            await new.load(source.admit())
         except ModelNotReady as exc:
             return exc
         finally:

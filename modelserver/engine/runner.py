@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from types import AsyncGeneratorType, GeneratorType
 from typing import Any
 
+from modelserver.declaration import SettingError
+from modelserver.engine.admission import Admission
 from modelserver.engine.batch import NotRowWise
 from modelserver.engine.batcher import Batcher
 from modelserver.engine.contract import InputContract
@@ -60,18 +62,28 @@ class ModelRunner:
             streams=self._predict.streams,
         )
 
-    async def load(self) -> None:
-        """Run the model's ``load`` off the loop. A failure is the state's reason, and is raised as not ready."""
+    async def load(self, admission: Admission | None = None) -> None:
+        """Run the model's ``load`` off the loop. A failure is the state's reason, and is raised as not ready.
+
+        ``admission`` is what the model must pass besides.
+        """
         self.state, self.reason = LOADING, "loading"
         try:
             if inspect.iscoroutinefunction(self.model.load):
                 await self.model.load()
             else:
                 await asyncio.get_running_loop().run_in_executor(self._executor(), self.model.load)
+            if admission is not None:
+                admission.declare(self.model)
             self._contract = InputContract(self.model)
             self._batcher = self._make_batcher()
+            if admission is not None:
+                await admission.check(self.model, self._try)
         except Exception as exc:  # whatever an author's code raises is the reason, not a crash
-            self.state, self.reason = UNAVAILABLE, reason_of(exc)
+            reason = reason_of(exc)
+            if admission is not None:
+                reason = await asyncio.to_thread(admission.reason, exc, reason)
+            self.state, self.reason = UNAVAILABLE, reason
             log.error("model %s version %s failed to load: %s", self.name, self.version, self.reason)
             log.debug("the failure in full", exc_info=exc)
             raise ModelNotReady(self.name, self.reason) from exc
@@ -109,6 +121,12 @@ class ModelRunner:
     def explain(self, request: InferRequest) -> Awaitable[InferResponse | AsyncIterator[InferResponse]]:
         """Answer by ``explain``."""
         return self._answer(request, self._explain)
+
+    async def _try(self, request: InferRequest) -> InferResponse | AsyncIterator[InferResponse]:
+        """Answer a request of the server's own, before the model is ready."""
+        request.context.model_version = self.version
+        self._contract.check(request)
+        return await self._run(request, self._predict)
 
     async def _answer(self, request: InferRequest, stages: Stages) -> InferResponse | AsyncIterator[InferResponse]:
         if self.state != READY:
@@ -248,4 +266,6 @@ async def _from_thread(items: GeneratorType[Any, None, None], in_thread: Callabl
 def reason_of(exc: Exception) -> str:
     """The first line of what went wrong, with file names in place of paths: the index shows it to anybody."""
     text = _DIRECTORIES.sub("", str(exc).splitlines()[0]) if str(exc) else ""
+    if text and isinstance(exc, (ModelServerError, SettingError)):  # a line of our own, which needs no kind
+        return text
     return f"{type(exc).__name__}: {text}" if text else type(exc).__name__
