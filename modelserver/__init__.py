@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from modelserver.cpus import cpu_quota, cpu_share
+    from modelserver.declaration import setting
     from modelserver.errors import (
         Code,
         DeadlineExceeded,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     )
     from modelserver.model import Model
     from modelserver.server import ModelServer
-    from modelserver.settings import BatchSettings, ModelSettings, ServerSettings
+    from modelserver.settings import BatchSettings, ModelSettings, RuntimeSettings, ServerSettings
     from modelserver.tensor import Tensor
 
 __version__ = "0.1.0"
@@ -54,6 +55,7 @@ _HOMES = {
     "ModelSettings": "settings",
     "RequestedOutput": "messages",
     "ResourceExhausted": "errors",
+    "RuntimeSettings": "settings",
     "ServerMetadata": "messages",
     "ServerSettings": "settings",
     "Tensor": "tensor",
@@ -62,6 +64,7 @@ _HOMES = {
     "Unimplemented": "errors",
     "cpu_quota": "cpus",
     "cpu_share": "cpus",
+    "setting": "declaration",
 }
 
 __all__ = [
@@ -81,6 +84,7 @@ __all__ = [
     "ModelSettings",
     "RequestedOutput",
     "ResourceExhausted",
+    "RuntimeSettings",
     "ServerMetadata",
     "ServerSettings",
     "Tensor",
@@ -89,6 +93,7 @@ __all__ = [
     "Unimplemented",
     "cpu_quota",
     "cpu_share",
+    "setting",
 ]
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from modelserver.errors import InvalidInput, Unimplemented
 from modelserver.messages import InferRequest, TensorMetadata
-from modelserver.settings import BatchSettings
+from modelserver.settings import BatchSettings, RuntimeSettings
 
 
 class Model:
@@ -33,6 +33,8 @@ class Model:
     input_check: Literal["exact", "compatible"] = "exact"
     execution: Literal["auto", "inline", "thread"] = "auto"
     batching: BatchSettings | None = None
+    #: What a runtime can be told. The fields of this instance's class are flags; the loader gives each model its own.
+    settings: RuntimeSettings | None = None
     #: The directory or the file the model was made for; ``None`` for a model made in code.
     path: Path | None = None
 

@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from modelserver.cpus import WORKERS_VARIABLE
@@ -70,13 +70,21 @@ class ModelServer:
         self._loading: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
 
-    def serve(self, what: Servable, *, model_name: str | None = None, runtime: str | None = None) -> None:
+    def serve(
+        self,
+        what: Servable,
+        *,
+        model_name: str | None = None,
+        runtime: str | None = None,
+        options: Mapping[str, object] | None = None,
+    ) -> None:
         """Serve until SIGTERM or SIGINT; ``what`` is a list of models or a path (see ``modelserver serve``).
 
+        ``options`` are settings of the runtime that loads a path, such as ``{"nthread": 1}``.
         Returns after a clean stop. ``ValueError`` when there is nothing to serve at the path; ``OSError`` when a
         port is taken; ``SystemExit`` with 1 when a model fails to load and the settings say to exit then.
         """
-        sources, catalog = _resolve(what, model_name, runtime)
+        sources, catalog = _resolve(what, model_name, runtime, options)
         self._configure_logging()
         os.environ[WORKERS_VARIABLE] = str(self.settings.workers)  # runtimes divide the CPUs by it
         several = self.settings.workers > 1
@@ -85,12 +93,19 @@ class ModelServer:
         if code:
             raise SystemExit(code)
 
-    async def start(self, what: Servable, *, model_name: str | None = None, runtime: str | None = None) -> None:
+    async def start(
+        self,
+        what: Servable,
+        *,
+        model_name: str | None = None,
+        runtime: str | None = None,
+        options: Mapping[str, object] | None = None,
+    ) -> None:
         """Open the ports and begin to load; for a program that has an event loop of its own. See ``stop``.
 
         One process, whatever ``workers`` says.
         """
-        await self._start(*_resolve(what, model_name, runtime), None)
+        await self._start(*_resolve(what, model_name, runtime, options), None)
 
     async def loaded(self) -> None:
         """Wait until every expected model is loaded, or has failed to."""
@@ -209,9 +224,11 @@ class ModelServer:
             configure_logging(settings.log_format, settings.log_level, settings.log_config_file)
 
 
-def _resolve(what: Servable, model_name: str | None, runtime: str | None) -> tuple[list[ModelSource], Catalog]:
+def _resolve(
+    what: Servable, model_name: str | None, runtime: str | None, options: Mapping[str, object] | None
+) -> tuple[list[ModelSource], Catalog]:
     if isinstance(what, (str, os.PathLike)):
-        return sources_of_path(os.fspath(what), model_name, runtime)
+        return sources_of_path(os.fspath(what), model_name, runtime, options)
     return sources_of_models(list(what)), NoCatalog()
 
 

@@ -59,14 +59,7 @@ class _Declared:
         given = _read_shared(cls, arguments or {}, "")
         config = (arguments or {}).get("config") or environ.get(PREFIX + "CONFIG")
         read = _read_config(cls, str(config)) if config else {}
-        for item in settings_of(cls):
-            for variable in reversed(item.environment):
-                text = environ.get(variable)
-                # A template leaves an empty variable for what is not set; and Kubernetes itself makes
-                # MODELSERVER_HTTP_PORT=tcp://... for a Service called modelserver-http.
-                if text and not text.startswith(("tcp://", "udp://", "sctp://")):
-                    read[item.name] = item.read(text, variable)
-        return cls(**(read | given))
+        return cls(**(read | _read_environment(cls, environ) | given))
 
     def without_effect(self) -> list[str]:
         """The names of settings that were set and do nothing: KServe has them, accepted for its users' sake."""
@@ -110,6 +103,28 @@ class ModelSettings(_Declared):
         None, 'Name of the model; a bare file is called after its stem, a directory\'s model "model" when not set'
     )
     runtime: str | None = setting(None, "Runtime that loads the model; recognised from the files when not set")
+
+
+class RuntimeSettings(_Declared):
+    """Base of what a runtime can be told; a runtime declares its own as a frozen dataclass of ``setting`` fields.
+
+    A ``Model`` class that has an instance as its ``settings`` gets the flags and ``MODELSERVER_`` variables of these
+    names: the loader gives each model an instance with what was set. Not read from the file of ``--config``.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def resolve(
+        cls,
+        arguments: Mapping[str, object] | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> Self:
+        """``arguments`` over ``environ``; those of other runtimes are passed over. Raises ``SettingError``."""
+        names = _names(cls)
+        own = {name: value for name, value in (arguments or {}).items() if _plain(name) in names}
+        environ = os.environ if environ is None else environ
+        return cls(**(_read_environment(cls, environ) | _read(cls, own, "")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +265,18 @@ def _read_config(cls: type[_Declared], path: str) -> dict[str, Any]:
     if "config" in values:
         raise SettingError(f"config: got {values['config']!r} from {path}, expected the settings themselves")
     return _read_shared(cls, values, path)
+
+
+def _read_environment(cls: type[_Declared], environ: Mapping[str, str]) -> dict[str, Any]:
+    read: dict[str, Any] = {}
+    for item in settings_of(cls):
+        for variable in reversed(item.environment):
+            text = environ.get(variable)
+            # A template leaves an empty variable for what is not set; and Kubernetes itself makes
+            # MODELSERVER_HTTP_PORT=tcp://... for a Service called modelserver-http.
+            if text and not text.startswith(("tcp://", "udp://", "sctp://")):
+                read[item.name] = item.read(text, variable)
+    return read
 
 
 def _read_shared(cls: type[_Declared], values: Mapping[str, object], source: str) -> dict[str, Any]:

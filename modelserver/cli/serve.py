@@ -9,7 +9,8 @@ from pathlib import Path
 
 from modelserver.cli.banner import print_banner
 from modelserver.cli.flags import Parser
-from modelserver.declaration import SettingError, settings_of
+from modelserver.declaration import Setting, SettingError, settings_of
+from modelserver.engine.loader import installed_runtimes
 from modelserver.settings import ModelSettings, ServerSettings
 
 log = logging.getLogger("modelserver")
@@ -41,10 +42,24 @@ def _parser(prog: str, usage: str) -> Parser:
     return parser
 
 
+def _runtime_settings(runtime: str | None) -> dict[str, Setting]:
+    """What the installed runtimes (or just the one) can be told, by name."""
+    try:
+        classes = installed_runtimes(runtime).values()
+    except ValueError:  # not installed: said when the model is looked for
+        return {}
+    return {item.name: item for cls in classes if cls.settings is not None for item in settings_of(type(cls.settings))}
+
+
 def _serve(parser: Parser, argv: Sequence[str], runtime: str | None, unknown: list[str] | None) -> int:
+    declared = _runtime_settings(runtime)
+    for item in declared.values():
+        parser.add_settings([item])
     given = parser.read(argv, unknown)
     path = given.pop("path", None)
+    texts = {name: given.pop(name) for name in declared if name in given}
     try:
+        options = {name: declared[name].read(text) for name, text in texts.items()}
         settings = ServerSettings.resolve(given)
         model = ModelSettings.resolve(given)
         target = _target(path, model.model_dir, settings.allow_no_models)
@@ -59,7 +74,8 @@ def _serve(parser: Parser, argv: Sequence[str], runtime: str | None, unknown: li
         if settings.configure_logging:
             configure_logging(settings.log_format, settings.log_level, settings.log_config_file)
         _warn(unknown or [], settings)
-        server.serve(target or [], model_name=model.model_name, runtime=model.runtime or runtime)
+        runtime = model.runtime or runtime
+        server.serve(target or [], model_name=model.model_name, runtime=runtime, options=options)
     except (ValueError, OSError) as error:  # nothing to serve there; or a port is taken
         log.debug("serve failed", exc_info=True)
         print(f"{parser.prog}: {error}", file=sys.stderr)

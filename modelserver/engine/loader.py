@@ -35,9 +35,12 @@ class NoCatalog:
 class RepositoryCatalog:
     """The children of a repository directory, read anew each time."""
 
-    def __init__(self, repository: Repository, runtimes: Mapping[str, type[Model]]) -> None:
+    def __init__(
+        self, repository: Repository, runtimes: Mapping[str, type[Model]], options: Mapping[str, object]
+    ) -> None:
         self._repository = repository
         self._runtimes = runtimes
+        self._options = options
 
     def names(self) -> Sequence[str]:
         """The names of the children."""
@@ -49,7 +52,7 @@ class RepositoryCatalog:
         if directory is None:
             return ()
         return [
-            ModelSource(name, version, _maker(name, found, self._runtimes))
+            ModelSource(name, version, _maker(name, found, self._runtimes, self._options))
             for version, found in directory.versions.items()
         ]
 
@@ -69,12 +72,15 @@ def sources_of_models(models: Sequence[Model]) -> list[ModelSource]:
 
 
 def sources_of_path(
-    path: str, model_name: str | None = None, runtime: str | None = None
+    path: str,
+    model_name: str | None = None,
+    runtime: str | None = None,
+    options: Mapping[str, object] | None = None,
 ) -> tuple[list[ModelSource], Catalog]:
     """The models at a path, and the catalog of what may be loaded later.
 
-    ``path`` is a model file, a directory with one, a repository, or ``file.py:Class``. ``ValueError`` in one line
-    when it holds nothing that an installed runtime can serve.
+    ``path`` is a model file, a directory with one, a repository, or ``file.py:Class``. ``options`` are settings of
+    runtimes, by name. ``ValueError`` in one line when it holds nothing that an installed runtime can serve.
     """
     file, _, attribute = path.rpartition(":")
     if file.endswith(".py") and attribute:
@@ -85,8 +91,8 @@ def sources_of_path(
     if isinstance(found, Artifact):
         directory = Path(path).is_dir()
         name = model_name or (DEFAULT_NAME if directory else found.path.stem)
-        return [ModelSource(name, FIRST_VERSION, _maker(name, found, runtimes))], NoCatalog()
-    catalog = RepositoryCatalog(found, runtimes)
+        return [ModelSource(name, FIRST_VERSION, _maker(name, found, runtimes, options or {}))], NoCatalog()
+    catalog = RepositoryCatalog(found, runtimes, options or {})
     return [source for name in catalog.names() for source in catalog.sources(name)], catalog
 
 
@@ -112,12 +118,16 @@ def _patterns(cls: type[Model]) -> Sequence[str]:
     return patterns
 
 
-def _maker(name: str, found: Artifact | Broken, runtimes: Mapping[str, type[Model]]) -> Callable[[], Model]:
+def _maker(
+    name: str, found: Artifact | Broken, runtimes: Mapping[str, type[Model]], options: Mapping[str, object]
+) -> Callable[[], Model]:
     def make() -> Model:
         if isinstance(found, Broken):
             raise ModelServerError(found.reason)
         model = runtimes[found.runtime](name)
         model.path = found.path
+        if model.settings is not None:
+            model.settings = type(model.settings).resolve(options)
         return model
 
     return make
