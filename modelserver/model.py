@@ -9,6 +9,7 @@ from typing import Any, Literal
 from modelserver.errors import InvalidInput, Unimplemented
 from modelserver.messages import InferRequest, TensorMetadata
 from modelserver.settings import BatchSettings, RuntimeSettings
+from modelserver.tensor import NO_PARAMETERS, Parameters
 
 
 class Model:
@@ -35,6 +36,8 @@ class Model:
     batching: BatchSettings | None = None
     #: What a runtime can be told. The fields of this instance's class are flags; the loader gives each model its own.
     settings: RuntimeSettings | None = None
+    #: What ``parameters`` in ``model-settings.json`` say, of this one model.
+    parameters: Parameters = NO_PARAMETERS
     #: The directory or the file the model was made for; ``None`` for a model made in code.
     path: Path | None = None
 

@@ -12,6 +12,8 @@ from modelserver.declaration import nearest
 VERBS = {
     "serve": "serve a model file, a directory, a repository or a class over REST and gRPC",
     "infer": "call a model on a running server",
+    "inspect": "say what an artifact is, without unpickling or running any of it",
+    "verify": "compare a model's answers over every wire, one by one and batched",
     "runtimes": "list the installed runtimes",
     "version": "print the versions of what is installed",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
@@ -10,9 +11,13 @@ from pathlib import Path
 from types import ModuleType
 
 from modelserver.artifact import Artifact, Broken, Repository, find
+from modelserver.declaration import SettingError, settings_of
+from modelserver.engine.admission import Admission
 from modelserver.engine.repository import FIRST_VERSION, Catalog, ModelSource
 from modelserver.errors import ModelServerError
 from modelserver.model import Model
+from modelserver.model_settings import FILE_NAME, ArtifactSettings, read_beside
+from modelserver.settings import RuntimeSettings
 
 #: The group of entry points that runtimes are found by; each names a ``Model`` class with ``artifacts`` patterns.
 RUNTIMES = "modelserver.runtimes"
@@ -52,7 +57,7 @@ class RepositoryCatalog:
         if directory is None:
             return ()
         return [
-            ModelSource(name, version, _maker(name, found, self._runtimes, self._options))
+            _source(name, version, found, self._runtimes, self._options, inside=True)
             for version, found in directory.versions.items()
         ]
 
@@ -84,14 +89,15 @@ def sources_of_path(
     """
     file, _, attribute = path.rpartition(":")
     if file.endswith(".py") and attribute:
-        name = model_name or Path(file).stem
-        return [ModelSource(name, FIRST_VERSION, lambda: _model_in_code(Path(file), attribute, name))], NoCatalog()
+        return [_source_in_code(Path(file), attribute, model_name)], NoCatalog()
     runtimes = installed_runtimes(runtime)
     found = find(Path(path), {name: _patterns(cls) for name, cls in runtimes.items()})
     if isinstance(found, Artifact):
         directory = Path(path).is_dir()
-        name = model_name or (DEFAULT_NAME if directory else found.path.stem)
-        return [ModelSource(name, FIRST_VERSION, _maker(name, found, runtimes, options or {}))], NoCatalog()
+        settings = read_beside(found.path.parent) or ArtifactSettings()
+        name = model_name or settings.name or (DEFAULT_NAME if directory else found.path.stem)
+        version = settings.served_version or FIRST_VERSION
+        return [_source(name, version, found, runtimes, options or {})], NoCatalog()
     catalog = RepositoryCatalog(found, runtimes, options or {})
     return [source for name in catalog.names() for source in catalog.sources(name)], catalog
 
@@ -118,19 +124,99 @@ def _patterns(cls: type[Model]) -> Sequence[str]:
     return patterns
 
 
-def _maker(
-    name: str, found: Artifact | Broken, runtimes: Mapping[str, type[Model]], options: Mapping[str, object]
-) -> Callable[[], Model]:
-    def make() -> Model:
+def _source(
+    name: str,
+    version: str,
+    found: Artifact | Broken,
+    runtimes: Mapping[str, type[Model]],
+    options: Mapping[str, object],
+    inside: bool = False,
+) -> ModelSource:
+    """One version; a model ``inside`` a repository is called as its directory is."""
+    maker = _Maker(name, found, runtimes, options, inside)
+    return ModelSource(name, version, maker.make, maker.admit)
+
+
+class _Maker:
+    """Makes the model of an artifact, anew for each load: what lies beside it may have changed."""
+
+    def __init__(
+        self,
+        name: str,
+        found: Artifact | Broken,
+        runtimes: Mapping[str, type[Model]],
+        options: Mapping[str, object],
+        inside: bool,
+    ) -> None:
+        self._name = name
+        self._found = found
+        self._runtimes = runtimes
+        self._options = options
+        self._inside = inside
+        self._admission: Admission | None = None
+
+    def make(self) -> Model:
+        found = self._found
         if isinstance(found, Broken):
             raise ModelServerError(found.reason)
-        model = runtimes[found.runtime](name)
+        settings = read_beside(found.path.parent) or ArtifactSettings()
+        if self._inside and settings.name not in (None, self._name):
+            raise ModelServerError(
+                f"{FILE_NAME}: name: got {settings.name!r}, expected {self._name!r}, as its directory is called"
+            )
+        self._admission = Admission(found.path, settings, found.runtime)
+        self._admission.check_artifact()
+        model = self._runtimes[found.runtime](self._name)
         model.path = found.path
         if model.settings is not None:
-            model.settings = type(model.settings).resolve(options)
-        return model
+            model.settings = _runtime_settings(model.settings, settings.model_parameters, self._options)
+        return configured(model, settings)
 
-    return make
+    def admit(self) -> Admission | None:
+        return self._admission
+
+
+def _source_in_code(file: Path, attribute: str, model_name: str | None) -> ModelSource:
+    settings = read_beside(file.parent) or ArtifactSettings()
+    name = model_name or settings.name or file.stem
+    return ModelSource(
+        name,
+        settings.served_version or FIRST_VERSION,
+        lambda: configured(_model_in_code(file, attribute, name), settings),
+        lambda: Admission(file, settings),
+    )
+
+
+def configured(model: Model, settings: ArtifactSettings) -> Model:
+    """``model`` with what its settings say in place of what its class says."""
+    batching = settings.batch_settings
+    if batching is not None:
+        model.batching = batching if batching.max_batch_size > 1 else None
+    if settings.execution is not None:
+        model.execution = settings.execution
+    if settings.platform is not None:
+        model.platform = settings.platform
+    if settings.model_parameters:
+        model.parameters = settings.model_parameters
+    return model
+
+
+def _runtime_settings(
+    defaults: RuntimeSettings, parameters: Mapping[str, object], options: Mapping[str, object]
+) -> RuntimeSettings:
+    """Default < the parameters of this one model < environment < command line."""
+    kind = type(defaults)
+    own = {
+        item.name: parameters[item.name]
+        for item in settings_of(kind)
+        if item.name in parameters and not any(os.environ.get(variable) for variable in item.environment)
+    }
+    try:
+        return kind.resolve({**own, **options})
+    except SettingError as exc:
+        if str(exc).partition(":")[0] not in own:
+            raise
+        raise SettingError(f"{FILE_NAME}: parameters.{exc}") from exc
 
 
 def _constant(model: Model) -> Callable[[], Model]:

@@ -120,7 +120,7 @@ def safetensors_findings(file: BinaryIO) -> Findings:
         tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
         ends = [int(entry["data_offsets"][1]) for entry in tensors.values()]
         count = sum(_product(entry["shape"]) for entry in tensors.values())
-        metadata = {str(key): str(value) for key, value in (header.get("__metadata__") or {}).items()}
+        metadata = {f"metadata {key}": str(value) for key, value in (header.get("__metadata__") or {}).items()}
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as exc:
         raise Unreadable("safetensors with a header that makes no sense") from exc
     left = file.seek(0, 2) - 8 - length
