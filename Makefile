@@ -47,9 +47,9 @@ check: lint floors types protos test demo ## Everything that CI runs
 clean: ## Remove what was made
 	rm -rf $(VENV) $(CLIENTS) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-$(VENV)/.installed: pyproject.toml runtimes/sklearn/pyproject.toml constraints.txt
+$(VENV)/.installed: pyproject.toml runtimes/sklearn/pyproject.toml runtimes/xgboost/pyproject.toml constraints.txt
 	@sh .ci/venv.sh "$(PYTHON)" "$(VENV)"
-	$(BIN)/python $(PIP_INSTALL) -c constraints.txt -e ".[dev,pandas,client,yaml]" -e runtimes/sklearn
+	$(BIN)/python $(PIP_INSTALL) -c constraints.txt -e ".[dev,pandas,client,yaml]" -e runtimes/sklearn -e "runtimes/xgboost[cpu]"
 	@touch $@
 
 # The public clients want other versions of protobuf and pandas than we test with.

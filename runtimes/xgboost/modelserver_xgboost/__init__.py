@@ -108,7 +108,7 @@ class XGBoostModel(Model):
             margin = np.ascontiguousarray(margin, np.float32)
         kind = options.predict_type
         if self._lock is None and kind in ("value", "margin"):
-            return self._booster.inplace_predict(  # type: ignore[no-any-return]
+            return self._booster.inplace_predict(
                 rows,
                 iteration_range=options.iteration_range,
                 predict_type=kind,

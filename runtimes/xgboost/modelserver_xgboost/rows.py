@@ -32,9 +32,9 @@ def table_of(inputs: Sequence[Tensor], schema: Schema) -> np.ndarray:
         by_name = {columns[0].name: inputs[0].data}
     table = np.empty((inputs[0].data.shape[0] if inputs[0].data.ndim else 0, len(columns)), np.float32)
     for index, column in enumerate(columns):
-        data = by_name.get(column.name)
-        if data is None:
+        if column.name not in by_name:
             raise InvalidInput(f"inputs: missing {column.name!r}; got {', '.join(map(repr, by_name))}")
+        data = by_name[column.name]
         if data.ndim == 0 or data.size != data.shape[0]:
             raise InvalidInput(f"inputs: {column.name!r} has shape {list(data.shape)}, expected [-1]")
         if len(data) != len(table):
