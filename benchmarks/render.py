@@ -57,8 +57,32 @@ Again on your machine: `python benchmarks/micro/run.py && python benchmarks/rend
 """
 
 
+def responsiveness(result: dict[str, Any]) -> str:
+    """Whether it answers while it is busy and while it stops."""
+    stopping = result["stopping"]
+    rows = "\n".join(
+        f"| {what} | {result[key]['requests']:,} | {result[key]['p50_ms']:.2f} | {result[key]['p99_ms']:.2f}"
+        f" | {result[key]['max_ms']:.2f} |"
+        for what, key in (("sleeps", "sleeping"), ("computes, holding the GIL", "computing"))
+    )
+    return f"""## Answering while busy, and while stopping (`responsiveness/`)
+
+`GET /v2/health/live`, one after another on one connection, while a sync predict of 2 s runs in the same process.
+
+{facts(result)}
+| the predict | requests | p50, ms | p99, ms | largest, ms |
+|---|---:|---:|---:|---:|
+{rows}
+
+SIGTERM with {stopping["in_flight"]} requests in flight, from a client that goes on until the server says that it is not
+ready: {stopping["sent"]:,} requests sent, {stopping["failed"]} failed, exit code {stopping["exit_code"]}.
+
+Again on your machine: `python benchmarks/responsiveness/run.py && python benchmarks/render.py`
+"""
+
+
 #: The sections of the page in their order: the result's file name and who writes about it.
-SECTIONS = {"micro": micro}
+SECTIONS = {"micro": micro, "responsiveness": responsiveness}
 
 
 def page(results: Path = HERE / "results") -> str:

@@ -14,8 +14,10 @@ from modelserver.engine.repository import Catalog, ModelRepository, ModelSource
 from modelserver.messages import ServerMetadata
 from modelserver.protocols.cloudevents import CloudEventSettings
 from modelserver.protocols.v2_metadata import EXTENSIONS
+from modelserver.servers.answers import status_of
+from modelserver.servers.exchange import RestOptions
 from modelserver.servers.http_uvicorn import UvicornListener
-from modelserver.servers.rest import RestDoor, RestOptions, status_of
+from modelserver.servers.rest import RestDoor
 from modelserver.servers.rest_app import rest_app
 from modelserver.settings import ServerSettings
 from modelserver.telemetry.access_log import AccessLog
@@ -30,11 +32,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SharedPorts:
-    """What a worker has in common with its siblings: the listening REST socket, gRPC's port, the way to them."""
+    """What a worker has in common with its siblings: the listening REST socket, gRPC's port, the way to them.
+
+    ``late``: they serve already, so this one opens its ports only when it can serve as well.
+    """
 
     rest: socket.socket
     grpc_port: int
     siblings: Siblings
+    late: bool = False
 
 
 @dataclass(slots=True)

@@ -106,7 +106,8 @@ def _as_bytes(element: object) -> bytes:
         return element
     if isinstance(element, str):
         return element.encode()
-    if isinstance(element, (dict, list, tuple, set)):
-        raise TypeError(f"got a {type(element).__name__} for an element of BYTES, expected text, bytes, a number or a time")
+    kind = type(element)
+    if issubclass(kind, (dict, list, tuple, set)) or kind.__repr__ is object.__repr__ and kind.__str__ is object.__str__:
+        raise TypeError(f"got {kind.__name__} in BYTES, expected text, bytes, a number or a time")
     isoformat = getattr(element, "isoformat", None)
     return (isoformat() if isoformat else "" if element is None else str(element)).encode()

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("modelserver")
 
+#: A stopping server closes its ports when no request has come for so long (seconds) ...
+QUIET = 0.2
+#: ... or after so many times the lame-duck time, when a client never stops.
+MOST_LAME_DUCKS = 10
+
 #: What to serve: models, or a path that holds some.
 Servable: TypeAlias = Sequence[Model] | str | os.PathLike[str]
 
@@ -69,6 +74,7 @@ class ModelServer:
         self._composition: Composition | None = None
         self._loading: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
+        self._interrupted = False
 
     def serve(
         self,
@@ -118,8 +124,9 @@ class ModelServer:
         if self.dataplane is None or self._composition is None:
             return
         self.dataplane.stopping = True
-        log.info("stopping: not ready, serving for %s s more", settings.lame_duck)
-        await asyncio.sleep(settings.lame_duck)
+        if not self._interrupted:
+            log.info("stopping: not ready, serving for %s s more", settings.lame_duck)
+            await self._serve_on(self.dataplane)
         deadline = time.monotonic() + settings.grace_period
         if self._loading is not None and not self._loading.done():
             self._loading.cancel()
@@ -128,6 +135,14 @@ class ModelServer:
         await self.dataplane.stop(max(0.0, deadline - time.monotonic()))
         self._composition.close()
         log.info("stopped")
+
+    async def _serve_on(self, dataplane: DataPlane) -> None:
+        """The lame-duck time, and longer while requests still come: a port that closes under them loses some."""
+        lame_duck = self.settings.lame_duck
+        await asyncio.sleep(lame_duck)
+        end = time.monotonic() + MOST_LAME_DUCKS * lame_duck
+        while time.monotonic() < min(end, dataplane.last_arrival + QUIET):
+            await asyncio.sleep(QUIET / 4)
 
     def request_stop(self) -> None:
         """Make ``serve`` stop as SIGTERM does; call it on the event loop."""
@@ -141,12 +156,12 @@ class ModelServer:
         settings = self.settings
         rest, grpc = reserve(settings.host, settings.http_port, settings.grpc_port)
 
-        def worker(number: int, pipe: Connection) -> int:
+        def worker(number: int, pipe: Connection, late: bool) -> int:
             from modelserver.composition import SharedPorts
             from modelserver.siblings import Siblings
 
             siblings = Siblings(pipe, self._announce, self.request_stop)
-            code = self._run(sources, catalog, SharedPorts(rest, grpc.getsockname()[1], siblings))
+            code = self._run(sources, catalog, SharedPorts(rest, grpc.getsockname()[1], siblings, late))
             _leave_stuck_threads_behind(code)
             return code
 
@@ -165,7 +180,7 @@ class ModelServer:
 
     async def _live(self, sources: list[ModelSource], catalog: Catalog, shared: SharedPorts | None) -> int:
         """The whole life of one process; 1 when it ended because a model failed to load."""
-        with _signals(self._signalled):
+        with _signals(self._signalled, worker=shared is not None):
             await self._start(sources, catalog, shared)
             stopping = asyncio.create_task(self._stop.wait())
             failed = False
@@ -178,30 +193,46 @@ class ModelServer:
             await self.stop()
             return int(failed)
 
-    def _signalled(self) -> None:
+    def _signalled(self, number: int) -> None:
         if self._stop.is_set():
             log.warning("stopping at once: a second signal")
             os._exit(1)
+        # Whoever presses Ctrl-C is no load balancer that has yet to learn of it.
+        self._interrupted = number == signal.SIGINT
         self._stop.set()
 
     async def _start(self, sources: list[ModelSource], catalog: Catalog, shared: SharedPorts | None) -> None:
         from modelserver.composition import compose  # imports both doors' packages: here, and not before
 
-        host = self.settings.host
         self._composition = compose(self.settings, sources, catalog, self._observers, self._middleware, shared)
         self.dataplane = dataplane = self._composition.dataplane
         if shared is not None:
             shared.siblings.listen(self._composition.workers.do)
-        self.http_port = await self._composition.http.start()
-        log.info("REST on http://%s:%d", host, self.http_port)
-        if self._composition.grpc is not None:
-            self.grpc_port = await self._composition.grpc.start()
-            log.info("gRPC on %s:%d", host, self.grpc_port)
-        self._loading = asyncio.create_task(self._load(dataplane, shared.siblings if shared else None))
+        late = shared is not None and shared.late
+        if not late:
+            await self._open(self._composition)
+        siblings = shared.siblings if shared else None
+        self._loading = asyncio.create_task(self._load(dataplane, siblings, self._composition if late else None))
 
-    async def _load(self, dataplane: DataPlane, siblings: Siblings | None) -> None:
+    async def _open(self, composition: Composition) -> None:
+        """Open the ports, both or none."""
+        host = self.settings.host
+        self.http_port = await composition.http.start()
+        log.info("REST on http://%s:%d", host, self.http_port)
+        if composition.grpc is None:
+            return
+        try:
+            self.grpc_port = await composition.grpc.start()
+        except OSError:
+            await composition.http.stop()
+            raise
+        log.info("gRPC on %s:%d", host, self.grpc_port)
+
+    async def _load(self, dataplane: DataPlane, siblings: Siblings | None, to_open: Composition | None) -> None:
         start = time.perf_counter()
-        await dataplane.start()
+        await dataplane.start(siblings.loaded() if siblings else None)
+        if to_open is not None:  # a replacement: before this moment its siblings served, and it could not
+            await self._open(to_open)
         reason = dataplane.why_not_ready()
         if reason:
             log.error("not ready: %s", reason)
@@ -245,20 +276,27 @@ def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
 
 
 @contextlib.contextmanager
-def _signals(handler: Callable[[], None]) -> Iterator[None]:
-    """SIGTERM and SIGINT stop the server; only the main thread can ask for signals."""
+def _signals(handler: Callable[[int], None], *, worker: bool) -> Iterator[None]:
+    """SIGTERM and SIGINT stop the server; only the main thread can ask for signals.
+
+    Ctrl-C reaches a supervisor and its workers alike, and the supervisor tells them: workers leave it alone.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, handler)
+    loop.add_signal_handler(signal.SIGTERM, handler, signal.SIGTERM)
+    loop.add_signal_handler(signal.SIGINT, *((_nothing, 0) if worker else (handler, signal.SIGINT)))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))  # a supervisor holds them back
     try:
         yield
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+
+
+def _nothing(_: int) -> None:
+    """For a signal that is somebody else's."""
 
 
 def _leave_stuck_threads_behind(code: int) -> None:

@@ -26,11 +26,18 @@ class Siblings:
         self._asked: dict[int, asyncio.Future[list[Any]]] = {}
         self._tokens = itertools.count()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._all_loaded = asyncio.Event()
 
     def listen(self, do: Do) -> None:
         """Begin to answer questions, on the running loop."""
         self._do = do
         asyncio.get_running_loop().add_reader(self._pipe.fileno(), self._readable)
+
+    async def loaded(self) -> None:
+        """This worker has finished loading; returns when all of them have, and have done what was asked meanwhile."""
+        self._pipe.send(("loaded", -1, None))
+        await self._all_loaded.wait()
+        await asyncio.gather(*self._tasks)
 
     def ready(self) -> None:
         """Tell the supervisor that this worker has loaded everything."""
@@ -59,6 +66,8 @@ class Siblings:
         if kind == "answers":
             if token in self._asked and not self._asked[token].done():
                 self._asked[token].set_result(content)
+        elif kind == "all loaded":
+            self._all_loaded.set()
         elif kind == "announce":
             self._announce()
         elif kind == "do":

@@ -28,8 +28,8 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 #: Beyond lame duck and grace, for unloading and leaving.
 EXTRA_SECONDS = 10.0
 
-#: The body of a worker: its number, its end of the pipe; returns the exit code.
-Worker = Callable[[int, Connection], int]
+#: The body of a worker: its number, its end of the pipe, whether others serve already; returns the exit code.
+Worker = Callable[[int, Connection, bool], int]
 
 
 @dataclass(slots=True)
@@ -38,6 +38,7 @@ class _Child:
     process: ForkProcess
     pipe: Connection
     started: float
+    loaded: bool = False
     ready: bool = False
 
 
@@ -115,7 +116,8 @@ class Supervisor:
 
     def _spawn(self, number: int) -> None:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=self._body, args=(number, theirs, ours), name=f"worker-{number}")
+        late = any(child.loaded for child in self._children.values())
+        process = self._context.Process(target=self._body, args=(number, theirs, ours, late), name=f"worker-{number}")
         # Held back across the fork, so that a worker told to stop before it listens is not killed by it: it unblocks
         # them when its handlers are in place.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
@@ -127,21 +129,26 @@ class Supervisor:
         for name, verb in self._changes.items():
             self._send(number, ("do", -1, (verb, name)))
 
-    def _body(self, number: int, pipe: Connection, parents_end: Connection) -> None:
+    def _body(self, number: int, pipe: Connection, parents_end: Connection, late: bool) -> None:
         # A worker that held the parent's ends open would never learn that the parent is gone.
         parents_end.close()
         for child in self._children.values():
             child.pipe.close()
         for signum in STOP_SIGNALS:
             signal.signal(signum, signal.SIG_DFL)
-        raise SystemExit(self._worker(number, pipe))
+        raise SystemExit(self._worker(number, pipe, late))
 
     def _hear(self, child: _Child) -> None:
         try:
             kind, token, content = child.pipe.recv()
         except (EOFError, OSError):
             return  # it is dying: its sentinel says so next
-        if kind == "ready":
+        if kind == "loaded":
+            child.loaded = True
+            if all(each.loaded for each in self._children.values()):
+                for number in self._children:
+                    self._send(number, ("all loaded", -1, None))
+        elif kind == "ready":
             child.ready = True
             if not self._announced and all(each.ready for each in self._children.values()):
                 self._announced = True

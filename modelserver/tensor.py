@@ -103,10 +103,10 @@ class Tensor:
 
 
 def as_array(data: object) -> np.ndarray:
-    """``data`` as numpy has it, but for lists of text: numpy's own text ends at the last character that is not NUL.
+    r"""``data`` as numpy has it, but for lists of text: numpy's own text ends at the last character that is not NUL.
 
-    >>> Tensor("x", [b"a\\x00"]).data.tolist()
-    [b'a\\x00']
+    >>> Tensor("x", [b"a\x00"]).data.tolist()
+    [b'a\x00']
     """
     array = np.asarray(data)
     if array.dtype.kind in "SU" and isinstance(data, (list, tuple, bytes, str)):

@@ -8,15 +8,12 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 from urllib.parse import quote
 
+import httpx
+
 from modelserver.errors import DeadlineExceeded, InvalidInput, ModelServerError, Unavailable
 from modelserver.messages import InferRequest, InferResponse, ModelMetadata, TensorMetadata
 from modelserver.protocols import jsonlib, v1, v2_rest
 from modelserver.protocols.codec import Wire
-
-try:
-    import httpx
-except ImportError as exc:
-    raise ImportError('the REST client needs httpx: pip install "modelserver[client]"') from exc
 
 RestProtocol: TypeAlias = Literal["v1", "v2", "v2-binary"]
 

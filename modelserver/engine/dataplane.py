@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Protocol, TypeAlias
 
@@ -51,10 +52,14 @@ class DataPlane:
         self._allow_no_models = allow_no_models
         self._started = False
         self.stopping = False
+        #: When the newest request came, in the seconds of ``time.monotonic()``.
+        self.last_arrival = 0.0
 
-    async def start(self) -> None:
-        """Load what is expected; the server is not ready before this has returned."""
+    async def start(self, others: Awaitable[None] | None = None) -> None:
+        """Load what is expected, then wait for ``others`` to have done so; before this has returned it is not ready."""
         await self._repository.load_all()
+        if others is not None:
+            await others
         self._started = True
 
     async def stop(self, grace: float | None = None) -> None:
@@ -143,9 +148,11 @@ class DataPlane:
 
     def infer(self, request: InferRequest) -> Awaitable[Answer]:
         """Answer a request by its model's ``predict``."""
+        self.last_arrival = time.monotonic()
         return self._repository.get(request.model_name, request.model_version).infer(request)
 
     def explain(self, request: InferRequest) -> Awaitable[Answer]:
         """Answer a request by its model's ``explain``."""
         request.context.verb = "explain"
+        self.last_arrival = time.monotonic()
         return self._repository.get(request.model_name, request.model_version).explain(request)

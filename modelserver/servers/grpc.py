@@ -14,6 +14,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from modelserver.engine.dataplane import DataPlane
 from modelserver.errors import Code, ModelServerError
+from modelserver.ports import bind
 from modelserver.protocols._pb.pool import POOL
 from modelserver.protocols.v2_grpc_metadata import parsed
 from modelserver.servers.grpc_calls import HEALTH, MODEL_INFER, SERVICE, GrpcCalls, Reply
@@ -79,6 +80,7 @@ class GrpcDoor:
             request_timeout=request_timeout,
         )
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._probe = None if share_port or not port else (host, port)
         self._options = [
             ("grpc.so_reuseport", int(share_port)),
             ("grpc.max_receive_message_length", max_receive_message_length),
@@ -91,6 +93,8 @@ class GrpcDoor:
 
     async def start(self) -> int:
         """Open the port; returns its number. ``OSError`` when it cannot be bound."""
+        if self._probe is not None:
+            bind(*self._probe).close()  # says that a port is taken in one line, where grpc writes its own beside it
         server = grpc.aio.server(options=self._options)
         server.add_generic_rpc_handlers(self._handlers())
         try:

@@ -194,16 +194,6 @@ def test_wrong_use_of_infer_is_exit_code_2(argv: list[str], text: str, capsys: p
     assert text in capsys.readouterr().err
 
 
-def test_rest_without_httpx_says_what_to_install() -> None:
-    source = "import sys; sys.modules['httpx'] = None; from modelserver.cli import main; sys.exit(main(sys.argv[1:]))"
-    argv = ["infer", "http://localhost:1", "--model", "m", "--data", "[1]"]
-
-    done = subprocess.run([sys.executable, "-c", source, *argv], capture_output=True, text=True, env=ENVIRONMENT)
-
-    expected = 'error: the REST client needs httpx: pip install "modelserver[client]"\n'
-    assert (done.returncode, done.stderr) == (1, expected)
-
-
 def test_a_port_that_is_taken_is_one_line_and_exit_code_1(served: Served) -> None:
     port = served.rest.rpartition(":")[2]
     command = [sys.executable, "-m", "modelserver", "serve", MODEL, "--http-port", port, "--host", "127.0.0.1"]

@@ -56,10 +56,12 @@ class Held:
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
+        self.called = asyncio.Event()
         self.rows: list[int] = []
 
     async def __call__(self, request: InferRequest) -> InferResponse:
         self.rows.append(len(request.inputs[0].data))
+        self.called.set()
         await self.go.wait()
         return InferResponse([Tensor("y", request.inputs[0].data * 2)])
 
@@ -82,8 +84,7 @@ async def test_what_gathers_while_the_model_is_busy_is_the_next_call_and_none_is
     run = Held()
     batcher = Batcher(run, 8)
     first = asyncio.ensure_future(batcher.infer(a_request([[0.0]])))
-    while not run.rows:
-        await asyncio.sleep(0)
+    await run.called.wait()
     others = [asyncio.ensure_future(batcher.infer(a_request([[1.0]] * 3))) for _ in range(4)]
     await asyncio.sleep(0)
     run.go.set()
@@ -118,8 +119,7 @@ async def test_a_client_that_went_away_is_not_computed():
     run = Held()
     batcher = Batcher(run, 8)
     first = asyncio.ensure_future(batcher.infer(a_request([[0.0]])))
-    while not run.rows:
-        await asyncio.sleep(0)
+    await run.called.wait()
     gone = asyncio.ensure_future(batcher.infer(a_request([[1.0]])))
     stays = asyncio.ensure_future(batcher.infer(a_request([[2.0]])))
     await asyncio.sleep(0)
@@ -172,8 +172,7 @@ async def test_a_deadline_is_kept_in_the_queue():
     run = Held()
     batcher = Batcher(run, 8)
     first = asyncio.ensure_future(batcher.infer(a_request([[0.0]])))
-    while not run.rows:
-        await asyncio.sleep(0)
+    await run.called.wait()
 
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(batcher.infer(a_request([[1.0]])), 0.01)
