@@ -49,7 +49,7 @@ clean: ## Remove what was made
 
 $(VENV)/.installed: pyproject.toml runtimes/sklearn/pyproject.toml runtimes/xgboost/pyproject.toml constraints.txt
 	@sh .ci/venv.sh "$(PYTHON)" "$(VENV)"
-	$(BIN)/python $(PIP_INSTALL) -c constraints.txt -e ".[dev,pandas,yaml]" -e runtimes/sklearn -e "runtimes/xgboost[cpu]"
+	$(BIN)/python $(PIP_INSTALL) -c constraints.txt -e ".[dev,pandas,yaml]" -e "runtimes/sklearn[skops]" -e "runtimes/xgboost[cpu]"
 	@touch $@
 
 # The public clients want other versions of protobuf and pandas than we test with.

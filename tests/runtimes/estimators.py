@@ -6,7 +6,7 @@ from typing import Any
 import joblib
 import numpy as np
 import pandas as pd
-from modelserver_sklearn import SklearnModel
+from modelserver_sklearn import SklearnModel, SklearnSettings
 from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.datasets import load_iris
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -47,6 +47,7 @@ def saved(directory: Path, estimator: Any, name: str = "model.joblib") -> Sklear
     joblib.dump(estimator, directory / name)
     model = SklearnModel("m")
     model.path = directory
+    model.settings = SklearnSettings.resolve({})  # from the environment, as the loader does
     return model
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from modelserver_sklearn import SklearnModel
-from sklearn.cluster import KMeans
+from modelserver_sklearn import SklearnModel, SklearnSettings
+from sklearn.cluster import DBSCAN, KMeans
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_diabetes
 from sklearn.ensemble import IsolationForest, RandomForestClassifier, RandomForestRegressor
@@ -22,15 +22,16 @@ from sklearn.svm import SVC
 from modelserver import InferRequest, InvalidInput, Tensor, TensorMetadata
 from tests.runtimes.estimators import IRIS, ROWS, columns_of, mixed, request, saved
 
-Load = Callable[[Any], SklearnModel]
+Load = Callable[..., SklearnModel]
 
 
 @pytest.fixture
 def load(tmp_path: Path) -> Load:
     """Save an estimator, and load it as the server does."""
 
-    def load(estimator: Any, name: str = "model.joblib") -> SklearnModel:
+    def load(estimator: Any, name: str = "model.joblib", **settings: Any) -> SklearnModel:
         model = saved(tmp_path, estimator, name)
+        model.settings = SklearnSettings(**settings) if settings else model.settings
         model.load()
         return model
 
@@ -147,27 +148,26 @@ def refuse_zeros(rows: np.ndarray) -> np.ndarray:
     return rows
 
 
-# Probabilities.
+# Probabilities, by the settings.
 
 
+@pytest.mark.parametrize("variable", ["PREDICT_PROBA", "MODELSERVER_PREDICT_PROBA"])
 @pytest.mark.parametrize("value", ["true", "True"])
-def test_predict_proba(load: Load, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    monkeypatch.setenv("PREDICT_PROBA", value)
-    model = load(LogisticRegression(max_iter=500).fit(IRIS.data, IRIS.target))
+def test_predict_proba(load: Load, variable: str, value: str) -> None:
+    assert SklearnSettings.resolve({}, {variable: value}).predict_proba
+    model = load(LogisticRegression(max_iter=500).fit(IRIS.data, IRIS.target), predict_proba=True)
     assert list(model.outputs) == [TensorMetadata("output-0", "FP64", [-1, 3])]
     assert model.predict(rows_of(ROWS))["output-0"].sum(axis=1) == pytest.approx([1.0, 1.0])
 
 
-def test_predict_proba_of_what_has_none_is_predict(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PREDICT_PROBA", "true")
-    model = load(SVC().fit(IRIS.data, IRIS.target))
+def test_predict_proba_of_what_has_none_is_predict(load: Load) -> None:
+    model = load(SVC().fit(IRIS.data, IRIS.target), predict_proba=True)
     assert list(model.outputs) == [TensorMetadata("output-0", "INT64", [-1])]
 
 
-def test_probabilities_of_several_targets_are_an_output_each(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PREDICT_PROBA", "true")
+def test_probabilities_of_several_targets_are_an_output_each(load: Load) -> None:
     targets = np.column_stack([IRIS.target, IRIS.target % 2])
-    model = load(RandomForestClassifier(n_estimators=2).fit(IRIS.data, targets))
+    model = load(RandomForestClassifier(n_estimators=2).fit(IRIS.data, targets), predict_proba=True)
     assert [(m.name, m.shape) for m in model.outputs] == [("output-0", [-1, 3]), ("output-1", [-1, 2])]
     assert [array.shape for array in model.predict(rows_of(ROWS)).values()] == [(2, 3), (2, 2)]
 
@@ -272,8 +272,9 @@ def test_text_that_is_not_utf8_is_the_clients_mistake(load: Load) -> None:
 @pytest.mark.parametrize(
     ("thing", "reason"),
     [
-        ({"not": "a model"}, "expected an estimator with a predict method, got dict"),
-        (StandardScaler().fit(IRIS.data), "expected an estimator with a predict method, got StandardScaler"),
+        ({"not": "a model"}, "expected an estimator with predict or .* or score_samples, got dict"),
+        (DBSCAN().fit(IRIS.data), "expected an estimator with predict or .* or score_samples, got DBSCAN"),
+        (StandardScaler(), "This StandardScaler instance is not fitted yet"),
         (SVC(), "This SVC instance is not fitted yet"),
         (make_pipeline(StandardScaler(), SVC()), "is not fitted yet"),
     ],
@@ -287,5 +288,5 @@ def test_what_cannot_predict_is_not_ready(tmp_path: Path, thing: Any, reason: st
 def test_no_file_is_not_ready(tmp_path: Path) -> None:
     model = SklearnModel("m")
     model.path = tmp_path
-    with pytest.raises(FileNotFoundError, match=r"no file matches \*\.joblib, \*\.pkl, \*\.pickle"):
+    with pytest.raises(FileNotFoundError, match=r"no file matches \*\.joblib, \*\.pkl, \*\.pickle, \*\.skops"):
         model.load()

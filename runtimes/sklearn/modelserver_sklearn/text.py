@@ -1,4 +1,4 @@
-"""Text in scikit-learn's models: which columns of a fitted pipeline are text, and BYTES as the ``str`` they expect."""
+"""Text in scikit-learn's models: what a fitted pipeline knows of its columns, and BYTES as the ``str`` they expect."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,22 +8,22 @@ import numpy as np
 from modelserver import InvalidInput
 
 
-def text_columns(step: Any, columns: Sequence[str]) -> dict[str, str]:
-    """The columns that encoders and vectorizers show to be text, each with a value that its encoder knows.
+def known_values(step: Any, columns: Sequence[str]) -> dict[str, Any]:
+    """A value for each column that encoders and vectorizers know something of: a ``str`` where a column is text.
 
     ``step`` is an estimator or any part of one. What cannot be told, as for a transformer of one's own, is left out.
     """
     step = getattr(step, "best_estimator_", step)
-    found: dict[str, str] = dict.fromkeys(columns, "") if hasattr(step, "build_analyzer") else {}
+    found: dict[str, Any] = dict.fromkeys(columns, "") if hasattr(step, "build_analyzer") else {}
     categories = getattr(step, "categories_", ())
     if len(categories) == len(columns):
         for name, known in zip(columns, categories, strict=True):
-            texts = [value for value in known if isinstance(value, str)]
-            found |= {name: texts[0]} if texts else {}
+            values = [value for value in known if value is not None and value == value]  # not NaN either
+            found |= {name: next((value for value in values if isinstance(value, str)), values[0])} if values else {}
     for _, part, chosen in getattr(step, "transformers_", ()):
-        found |= text_columns(part, _chosen(chosen, columns))
+        found |= known_values(part, _chosen(chosen, columns))
     for _, part in getattr(step, "steps", getattr(step, "transformer_list", ())):
-        found = found or text_columns(part, columns)  # later steps see what the first ones made of the columns
+        found = found or known_values(part, columns)  # later steps see what the first ones made of the columns
     return found
 
 
@@ -42,9 +42,9 @@ def _chosen(chosen: Any, columns: Sequence[str]) -> list[str]:
 
 
 def decoded(array: np.ndarray) -> np.ndarray:
-    """BYTES as an array of ``str`` of the same shape; ``InvalidInput`` for what is not UTF-8."""
+    """BYTES as an array of ``str`` of the same shape, null as NaN; ``InvalidInput`` for what is not UTF-8."""
     try:
-        flat = [element.decode() if isinstance(element, bytes) else element for element in array.flat]
+        flat = [element.decode() if isinstance(element, bytes) else np.nan for element in array.flat]
     except UnicodeDecodeError as exc:
         raise InvalidInput(f"inputs[0].data: expected text in UTF-8: {exc}") from exc
     return np.array(flat, dtype=object).reshape(array.shape)
