@@ -1,0 +1,1 @@
+"""What handlers use of TorchServe's utilities."""
