@@ -153,6 +153,8 @@ def _model_file(directory: Path, patterns: Patterns, root: Path | None = None) -
     ]
     if settings.uri is not None and not found:
         raise ArtifactError(f"{settings.uri}: no installed runtime reads it; expected {_expected(patterns)}")
+    if len(found) > 1:  # JSON lies beside models for many reasons
+        found = [each for each in found if each.path.suffix != ".json"] or found
     if len(found) > 1:
         raise ArtifactError(f"expected exactly one model file, got {', '.join(each.path.name for each in found)}")
     if found and root is not None and not found[0].path.resolve(strict=True).is_relative_to(root):

@@ -38,6 +38,17 @@ def test_several_model_files_are_an_error_that_lists_them(tmp_path: Path) -> Non
     assert str(failure.value) == "expected exactly one model file, got a.joblib, b.pkl"
 
 
+def test_json_beside_a_model_of_another_form_is_no_model(tmp_path: Path) -> None:
+    put(tmp_path / "model.joblib", tmp_path / "notes.json", tmp_path / "features.json")
+    assert find(tmp_path, PATTERNS) == Artifact(tmp_path / "model.joblib", "sklearn")
+
+
+def test_two_files_of_json_are_two_models(tmp_path: Path) -> None:
+    put(tmp_path / "a.json", tmp_path / "b.json")
+    with pytest.raises(ArtifactError, match=r"got a\.json, b\.json"):
+        find(tmp_path, PATTERNS)
+
+
 def test_an_ambiguous_pattern_belongs_to_the_first_runtime_that_has_it() -> None:
     assert runtime_of("model.json", PATTERNS) == "xgboost"
     assert runtime_of("model.json", {"lightgbm": ["*.json"], **PATTERNS}) == "lightgbm"

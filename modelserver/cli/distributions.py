@@ -14,8 +14,8 @@ def runtime_entry_points() -> list[EntryPoint]:
     return sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name)
 
 
-def required_versions(distribution: str) -> dict[str, str]:
-    """Installed version by name of what a distribution requires, extras left out; empty when it is not installed."""
+def required_versions(distribution: str, extras: bool = False) -> dict[str, str]:
+    """Installed version by name of what a distribution (or its ``extras``) requires; empty when it is not installed."""
     try:
         lines = requires(distribution) or []
     except PackageNotFoundError:
@@ -24,7 +24,7 @@ def required_versions(distribution: str) -> dict[str, str]:
     for line in lines:
         # PEP 508: the name comes first; the marker of an extra names it behind the semicolon.
         name = re.match(r"[A-Za-z0-9._-]+", line)
-        if name is None or "extra ==" in line.partition(";")[2]:
+        if name is None or ("extra ==" in line.partition(";")[2]) is not extras:
             continue
         try:
             found[name[0]] = version(name[0])

@@ -49,6 +49,8 @@ def describe(point: EntryPoint) -> Runtime:
     distribution = point.dist.name if point.dist else ""
     frameworks = required_versions(distribution) if distribution else {}
     frameworks.pop("modelserver", None)
+    if not frameworks and distribution:  # a framework of several builds is a choice of extras
+        frameworks = required_versions(distribution, extras=True)
     files: tuple[str, ...] = ()
     platform = error = ""
     try:

@@ -154,3 +154,9 @@ def test_the_flag_is_the_command_lines(command: list[str]) -> None:
 
 def test_codes_of_the_tests_are_pandas(tmp_path: Path) -> None:
     assert over_columns().inplace_predict(CODES).tolist() == over_columns().inplace_predict(FRAME).tolist()
+
+
+def test_the_runtimes_table_says_which_build_of_xgboost_there_is() -> None:
+    listed = subprocess.run([sys.executable, "-m", "modelserver", "runtimes"], capture_output=True, text=True)
+    [line] = [line for line in listed.stdout.splitlines() if line.startswith("xgboost")]
+    assert f"xgboost-cpu {xgboost.__version__}" in line
