@@ -107,7 +107,8 @@ def _as_bytes(element: object) -> bytes:
     if isinstance(element, str):
         return element.encode()
     kind = type(element)
-    if issubclass(kind, (dict, list, tuple, set)) or kind.__repr__ is object.__repr__ and kind.__str__ is object.__str__:
+    plain = kind.__repr__ is object.__repr__ and kind.__str__ is object.__str__  # it would only say where it lies
+    if plain or issubclass(kind, (dict, list, tuple, set)):
         raise TypeError(f"got {kind.__name__} in BYTES, expected text, bytes, a number or a time")
     isoformat = getattr(element, "isoformat", None)
     return (isoformat() if isoformat else "" if element is None else str(element)).encode()

@@ -14,6 +14,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from modelserver.ports import bind
 
 
+#: Connections that may wait to be accepted, as uvicorn has it.
+BACKLOG = 2048
+
+
 class UvicornListener:
     """Serves an ASGI application on one port, or on a ``listener`` that is open already.
 
@@ -55,6 +59,8 @@ class UvicornListener:
     async def start(self) -> int:
         """Listen; the bound port. ``OSError`` in one line when the port is taken."""
         listener = self._listener or bind(self._host, self._port)
+        # uvicorn does so in its own time; until then a client that knows the port already would be refused.
+        listener.listen(BACKLOG)
         self._task = asyncio.create_task(self._server.serve(sockets=[listener]))
         return int(listener.getsockname()[1])
 

@@ -153,6 +153,14 @@ class CountsAsync(Counts):
             yield item
 
 
+class StreamsNonsense(Model):
+    """Streams something that can be sent, and something that cannot."""
+
+    def predict(self, request: InferRequest) -> Iterator[object]:
+        yield {"i": np.array([0])}
+        yield {"i": object()}
+
+
 class Explains(Sum):
     def explain(self, request: InferRequest) -> dict[str, np.ndarray]:
         return {"weights": request["x"] / 2}
@@ -206,6 +214,7 @@ def models() -> list[Model]:
         Surroundings("surroundings"),
         Counts("counts"),
         CountsAsync("counts-async"),
+        StreamsNonsense("nonsense"),
         Stuck("stuck"),
         Broken("broken"),
         Declared("FP32", [-1, 2], "raw"),
