@@ -6,6 +6,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -132,59 +133,59 @@ def _source(
     options: Mapping[str, object],
     inside: bool = False,
 ) -> ModelSource:
-    """One version; a model ``inside`` a repository is called as its directory is."""
-    maker = _Maker(name, found, runtimes, options, inside)
-    return ModelSource(name, version, maker.make, maker.admit)
+    """One version of an artifact; a model ``inside`` a repository is called as its directory is."""
+    if isinstance(found, Broken):
+        return ModelSource(name, version, partial(_refuse, found.reason))
 
-
-class _Maker:
-    """Makes the model of an artifact, anew for each load: what lies beside it may have changed."""
-
-    def __init__(
-        self,
-        name: str,
-        found: Artifact | Broken,
-        runtimes: Mapping[str, type[Model]],
-        options: Mapping[str, object],
-        inside: bool,
-    ) -> None:
-        self._name = name
-        self._found = found
-        self._runtimes = runtimes
-        self._options = options
-        self._inside = inside
-        self._admission: Admission | None = None
-
-    def make(self) -> Model:
-        found = self._found
-        if isinstance(found, Broken):
-            raise ModelServerError(found.reason)
-        settings = read_beside(found.path.parent) or ArtifactSettings()
-        if self._inside and settings.name not in (None, self._name):
-            raise ModelServerError(
-                f"{FILE_NAME}: name: got {settings.name!r}, expected {self._name!r}, as its directory is called"
-            )
-        self._admission = Admission(found.path, settings, found.runtime)
-        self._admission.check_artifact()
-        model = self._runtimes[found.runtime](self._name)
+    def new(settings: ArtifactSettings) -> Model:
+        model = runtimes[found.runtime](name)
         model.path = found.path
         if model.settings is not None:
-            model.settings = _runtime_settings(model.settings, settings.model_parameters, self._options)
-        return configured(model, settings)
+            model.settings = _runtime_settings(model.settings, settings.model_parameters, options)
+        return model
 
-    def admit(self) -> Admission | None:
-        return self._admission
+    maker = _Maker(found.path, found.runtime, new, name if inside else None)
+    return ModelSource(name, version, maker.make, maker.admit)
 
 
 def _source_in_code(file: Path, attribute: str, model_name: str | None) -> ModelSource:
     settings = read_beside(file.parent) or ArtifactSettings()
     name = model_name or settings.name or file.stem
-    return ModelSource(
-        name,
-        settings.served_version or FIRST_VERSION,
-        lambda: configured(_model_in_code(file, attribute, name), settings),
-        lambda: Admission(file, settings),
-    )
+    maker = _Maker(file, "", lambda _: _model_in_code(file, attribute, name), None)
+    return ModelSource(name, settings.served_version or FIRST_VERSION, maker.make, maker.admit)
+
+
+def _refuse(reason: str) -> Model:
+    raise ModelServerError(reason)
+
+
+class _Maker:
+    """Makes the model of a file, anew for each load: what lies beside the file may have changed.
+
+    ``directory`` is the name that the settings must agree with, if any.
+    """
+
+    def __init__(
+        self, file: Path, runtime: str, new: Callable[[ArtifactSettings], Model], directory: str | None
+    ) -> None:
+        self._file = file
+        self._runtime = runtime
+        self._new = new
+        self._directory = directory
+        self._admission: Admission | None = None
+
+    def make(self) -> Model:
+        settings = read_beside(self._file.parent) or ArtifactSettings()
+        if self._directory is not None and settings.name not in (None, self._directory):
+            raise ModelServerError(
+                f"{FILE_NAME}: name: got {settings.name!r}, expected {self._directory!r}, as its directory is called"
+            )
+        self._admission = Admission(self._file, settings, self._runtime)
+        self._admission.check_artifact()
+        return configured(self._new(settings), settings)
+
+    def admit(self) -> Admission | None:
+        return self._admission
 
 
 def configured(model: Model, settings: ArtifactSettings) -> Model:

@@ -33,7 +33,11 @@ def archive_findings(file: BinaryIO, read: Read) -> Findings:
     try:
         with zipfile.ZipFile(file) as archive:
             return _findings(_Members(archive), read)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as exc:
+    except Unreadable:
+        raise
+    except RecursionError as exc:
+        raise Unreadable("a zip archive with a description that is nested too deeply") from exc
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as exc:
         raise Unreadable(f"a damaged zip archive: {str(exc) or type(exc).__name__}") from exc
 
 

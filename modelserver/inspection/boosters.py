@@ -40,6 +40,8 @@ def json_findings(data: bytes) -> Findings:
     except ValueError as exc:
         position = getattr(exc, "pos", len(data))
         raise Unreadable(f"JSON that makes no sense at byte {position}, of {len(data)}") from exc
+    except RecursionError as exc:
+        raise Unreadable("JSON that is nested too deeply") from exc
     if not isinstance(value, dict) or "learner" not in value:
         raise Unreadable("JSON, and not an XGBoost model: it has no learner")
     return model_findings(value, "XGBoost JSON")

@@ -121,7 +121,7 @@ def safetensors_findings(file: BinaryIO) -> Findings:
         ends = [int(entry["data_offsets"][1]) for entry in tensors.values()]
         count = sum(_product(entry["shape"]) for entry in tensors.values())
         metadata = {f"metadata {key}": str(value) for key, value in (header.get("__metadata__") or {}).items()}
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as exc:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as exc:
         raise Unreadable("safetensors with a header that makes no sense") from exc
     left = file.seek(0, 2) - 8 - length
     findings = Findings("safetensors", framework="torch", model="weights", imports=["safetensors"])

@@ -30,6 +30,9 @@ _EMPTY: dict[str, Callable[[], Node]] = {"EMPTY_LIST": list, "EMPTY_TUPLE": tupl
 _PUTS = frozenset({"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"})
 _GETS = frozenset({"GET", "BINGET", "LONG_BINGET"})
 
+# What a stack machine stumbles over when the opcodes are not those that a pickler wrote.
+_SENSELESS = (*ERRORS, AttributeError, ValueError, LookupError, TypeError, struct.error, OverflowError, MemoryError)
+
 
 def read_pickle(file: BinaryIO, most: int = MOST_OPCODES, until_version: bool = False) -> Pickle:
     """Read one pickle from where ``file`` stands to its end; what it has is returned also when it is damaged.
@@ -42,7 +45,7 @@ def read_pickle(file: BinaryIO, most: int = MOST_OPCODES, until_version: bool = 
         machine.run(most)
     except Unreadable as exc:
         found.error = str(exc)
-    except (*ERRORS, ValueError, IndexError, KeyError, TypeError, struct.error, OverflowError, MemoryError) as exc:
+    except _SENSELESS as exc:
         text = str(exc).splitlines()[0] if str(exc) else type(exc).__name__
         found.error = f"the pickle makes no sense after {machine.opcodes} opcodes: {text}"
     return found

@@ -59,7 +59,7 @@ def test_no_verb_prints_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
     ("argv", "message"),
     [
         (["srve"], "modelserver: unknown verb 'srve'; did you mean serve?"),
-        (["xyzzy"], "modelserver: unknown verb 'xyzzy', expected one of serve, infer, inspect, verify, runtimes, version"),
+        (["xyzzy"], f"modelserver: unknown verb 'xyzzy', expected one of {', '.join(VERBS)}"),
     ],
 )
 def test_an_unknown_verb(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
