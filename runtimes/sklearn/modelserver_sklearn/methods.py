@@ -28,7 +28,7 @@ class Methods:
     def __init__(self, estimator: Any, settings: SklearnSettings) -> None:
         found = {name: getattr(estimator, name, None) for name in METHODS}
         self.calls: dict[str, Callable[[Any], Any]] = {name: call for name, call in found.items() if callable(call)}
-        if not self.calls:
+        if not self.calls or type(estimator).__module__ == "xgboost.core":  # a Booster takes XGBoost's own matrices
             raise TypeError(f"expected an estimator with {' or '.join(METHODS)}, got {_kind(estimator)}")
         self._shared = Shared(estimator, self.calls)
         #: The method that answers a request which names none.
@@ -77,6 +77,6 @@ def _outputs(name: str, answer: Any) -> dict[str, np.ndarray]:
 
 
 def _kind(thing: Any) -> str:
-    if type(thing).__module__.startswith("xgboost."):
+    if type(thing).__module__ == "xgboost.core":
         return f"a bare XGBoost {type(thing).__name__}: save it with save_model('model.ubj')"
     return type(thing).__name__
