@@ -92,12 +92,15 @@ def _summary(model: ModelMetadata) -> list[str]:
     versions = ", ".join(model.versions) or "1"
     lines = [f"{model.name}  version {versions}" + (f"  {model.platform}" if model.platform else "")]
     for kind, tensors in (("input", model.inputs), ("output", model.outputs)):
-        lines += [f"  {kind:<6} {t.name}  {t.datatype} {list(t.shape)}" for t in tensors]
+        lines += [
+            f"  {kind:<6} {t.name}  {t.datatype} {list(t.shape)}" + ("  optional" if t.optional else "")
+            for t in tensors
+        ]
     return lines
 
 
 def _calls(model: ModelMetadata, rest: str, grpc: str | None) -> list[str]:
-    inputs = model.inputs or GENERIC
+    inputs = [tensor for tensor in model.inputs if not tensor.optional] or GENERIC
     small = sum(map(_count, inputs)) <= LARGEST_INLINE
     v1 = v1_example(inputs)
     curl = "curl -H 'Content-Type: application/json' -d {} " + rest

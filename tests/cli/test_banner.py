@@ -110,6 +110,13 @@ def test_the_summary_has_names_versions_datatypes_and_shapes() -> None:
     assert "  input  x  FP64 [-1, 4]" in text
 
 
+def test_an_optional_input_is_told_and_left_out_of_the_calls() -> None:
+    inputs = [TensorMetadata("x", "FP32", [-1, 2]), TensorMetadata("margin", "FP32", [-1], optional=True)]
+    text = banner.banner([ModelMetadata("m", inputs=inputs)], "http://localhost:8080", None)
+    assert text.count("margin") == 1
+    assert "  input  margin  FP32 [-1]  optional\n" in text
+
+
 def test_many_models_are_cut() -> None:
     text = banner.banner([ModelMetadata(f"m{n}") for n in range(25)], REST, None)
 
