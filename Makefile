@@ -14,7 +14,7 @@ PYTEST_CLIENTS := MODELSERVER=$(CURDIR)/$(BIN)/modelserver $(CLIENTS)/bin/python
 help: ## Say what the targets are
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(VENV)/.installed ## Train a model, serve it, call it over every protocol
+demo: $(VENV)/.demo ## Train a model, serve it, call it over every protocol
 	$(BIN)/python demo/iris.py
 
 test: $(VENV)/.installed $(CLIENTS)/.installed ## Run the whole test suite, with coverage
@@ -47,8 +47,13 @@ check: lint floors types protos test demo ## Everything that CI runs
 clean: ## Remove what was made
 	rm -rf $(VENV) $(CLIENTS) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-$(VENV)/.installed: pyproject.toml runtimes/sklearn/pyproject.toml runtimes/xgboost/pyproject.toml constraints.txt
+# What a user of scikit-learn models installs; the other frameworks are large, and the demo does without them.
+$(VENV)/.demo: pyproject.toml runtimes/sklearn/pyproject.toml constraints.txt
 	@sh .ci/venv.sh "$(PYTHON)" "$(VENV)"
+	$(BIN)/python $(PIP_INSTALL) -c constraints.txt -e . -e runtimes/sklearn
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.demo runtimes/xgboost/pyproject.toml
 	$(BIN)/python $(PIP_INSTALL) -c constraints.txt -e ".[dev,pandas,yaml]" -e "runtimes/sklearn[skops]" -e "runtimes/xgboost[cpu]"
 	@touch $@
 
