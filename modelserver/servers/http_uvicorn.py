@@ -13,7 +13,6 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from modelserver.ports import bind
 
-
 #: Connections that may wait to be accepted, as uvicorn has it.
 BACKLOG = 2048
 

@@ -71,7 +71,7 @@ class Peer:
 class MemoryPeer(Peer):
     """``InMemoryServer``: the doors without their ports."""
 
-    def __init__(self, models: Sequence[Model], **settings: object) -> None:
+    def __init__(self, models: Sequence[Model] | str, **settings: object) -> None:
         self.server = InMemoryServer(models, **settings)
 
     async def __aenter__(self) -> Self:
@@ -112,7 +112,7 @@ class MemoryPeer(Peer):
 class SocketPeer(Peer):
     """A ``ModelServer`` on free ports of this machine, called by http.client and grpc.aio."""
 
-    def __init__(self, models: Sequence[Model], **settings: object) -> None:
+    def __init__(self, models: Sequence[Model] | str, **settings: object) -> None:
         quiet = {"http_port": 0, "grpc_port": 0, "host": "127.0.0.1", "access_log": False, "lame_duck": 0}
         self.server = ModelServer(**{**quiet, **settings})
         self._models = models
