@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -53,7 +54,8 @@ def read_weights(file: Path, device: torch.device) -> Mapping[str, torch.Tensor]
             raise ValueError(f"{file.name}: {reason(exc)}") from exc
     try:
         mapped = zipfile.is_zipfile(file)
-        content = torch.load(file, map_location=device, weights_only=True, mmap=mapped)
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of pickles that are not torch's
+            content = torch.load(file, map_location=device, weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as exc:
         blocked = re.search(r"GLOBAL ([\w.]+)", str(exc))
         what = f"{blocked[1]}, which is code" if blocked else "something that is damaged, or code"

@@ -28,6 +28,7 @@ from modelserver_pytorch.archive import Archive, report_requirements, unpack
 from modelserver_pytorch.imports import ModelCode
 from modelserver_pytorch.reasons import reason
 from modelserver_pytorch.served import Served
+from modelserver_pytorch.tensors import private_tensor_of
 
 log = logging.getLogger("modelserver.pytorch")
 
@@ -89,7 +90,11 @@ class Handler:
         v1 = request.lazy_inputs is not None or request.body is not None
         inputs = [] if v1 else request.inputs
         whole = self._takes_tensors and len(inputs) == 1 and inputs[0].datatype != "BYTES"
-        data = inputs[0].data if whole else _instances(request) if v1 else [_row(tensor) for tensor in inputs]
+        data: Any
+        if whole:
+            data = private_tensor_of(inputs[0].data)
+        else:
+            data = _instances(request) if v1 else [_row(tensor) for tensor in inputs]
         with self._lock:
             processor = self._begin(request, max(1, len(data)), headers)
             try:
@@ -104,7 +109,8 @@ class Handler:
                 request.context.response_headers[name] = str(value)
         if v1:
             return {key: _plain(result)}
-        return InferResponse(_tensors([result] if whole or not isinstance(result, (list, tuple)) else result, inputs, whole))
+        results = [result] if whole or not isinstance(result, (list, tuple)) else result
+        return InferResponse(_tensors(results, inputs, whole))
 
     def _begin(self, request: InferRequest, rows: int, headers: Mapping[str, str]) -> Any:
         """Tell the context of the request; all rows have its headers and its id."""

@@ -7,7 +7,7 @@ import torch
 from modelserver import InvalidInput, ModelServerError, ResourceExhausted
 
 #: What torch raises for tensors that a model cannot take: wrong shapes and datatypes, indices out of range.
-REFUSALS = (RuntimeError, IndexError, ValueError, AssertionError)
+REFUSALS = (RuntimeError, IndexError, ValueError, AssertionError, ArithmeticError)
 _LONGEST = 300
 
 

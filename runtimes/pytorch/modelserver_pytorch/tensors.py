@@ -32,6 +32,8 @@ DATATYPES = {
     torch.float32: "FP32",
     torch.float64: "FP64",
 }
+# What numpy's and Python's own memory begins at a multiple of, and the widest loads of matrix products want.
+_ALIGNMENT = 16
 _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 
@@ -52,14 +54,13 @@ def allow_read_only() -> None:
 def tensor_of(array: np.ndarray) -> torch.Tensor:
     """A tensor over the array's own memory, which it must not write to.
 
-    Copied only when its elements do not lie at multiples of their size, as behind a JSON header of any length:
-    vectorised loops may fault there.
+    Copied only when that memory does not begin at a multiple of 16 bytes, as behind a JSON header of any length:
+    matrix products there differ in their last bits, and vectorised loops over odd addresses may fault.
     """
-    if not array.flags.aligned:
-        array = array.copy()
     if array.dtype == _BFLOAT16:
-        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
-    return torch.from_numpy(array)
+        return tensor_of(array.view(np.int16)).view(torch.bfloat16)
+    tensor = torch.from_numpy(array)
+    return tensor if not tensor.data_ptr() % _ALIGNMENT else torch.from_numpy(array.copy())
 
 
 def private_tensor_of(array: np.ndarray) -> torch.Tensor:
@@ -78,8 +79,7 @@ def array_of(value: Any) -> np.ndarray:
         value = value.to_dense()
     if value.dtype is torch.bfloat16:
         return value.view(torch.int16).numpy(force=True).view(_BFLOAT16)
-    array = value.numpy(force=True)
-    return array
+    return value.numpy(force=True)
 
 
 def named(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
