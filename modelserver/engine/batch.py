@@ -39,12 +39,7 @@ def stack(requests: Sequence[InferRequest]) -> InferRequest:
     """One request with the rows of all, in their order; they have one signature."""
     first = requests[0]
     inputs = [
-        Tensor(
-            tensor.name,
-            np.concatenate([request.inputs[index].data for request in requests]),
-            tensor.datatype,
-            tensor.parameters,
-        )
+        _stacked(tensor, [request.inputs[index].data for request in requests])
         for index, tensor in enumerate(first.inputs)
     ]
     # The answer to many is nobody's protocol: tensors, which each request's own codec then writes.
@@ -83,6 +78,12 @@ def split(response: InferResponse, requests: Sequence[InferRequest], rows: Seque
         )
         start = stop
     return responses
+
+
+def _stacked(tensor: Tensor, arrays: list[np.ndarray]) -> Tensor:
+    stacked = Tensor(tensor.name, tensor.data[:0], tensor.datatype, tensor.parameters)
+    stacked.data = np.concatenate(arrays)  # not given to Tensor, which would make "" of v1's nulls among BYTES
+    return stacked
 
 
 def _parameters(parameters: object) -> Hashable:

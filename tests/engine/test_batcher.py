@@ -210,6 +210,13 @@ async def test_stages_and_batch_size_reach_every_request():
 ROWS = st.lists(st.lists(st.floats(-1e6, 1e6, width=32), min_size=2, max_size=2), min_size=1, max_size=5)
 
 
+def test_nulls_among_texts_stay_nulls_when_stacked():
+    texts = Tensor("x", [b"a", b""])
+    texts.data[1] = None  # as v1's codec hands over a null
+
+    assert stack([InferRequest("m", [texts])] * 2)["x"].tolist() == [b"a", None, b"a", None]
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.lists(ROWS, min_size=1, max_size=6))
 def test_split_undoes_stack(batches: list[list[list[float]]]):

@@ -7,7 +7,7 @@ import numpy as np
 
 from modelserver import InferRequest, InvalidInput
 from modelserver_sklearn.settings import METHODS, SklearnSettings
-from modelserver_sklearn.sharing import Shared
+from modelserver_sklearn.sharing import Shared, quiet
 
 #: ``output-0``: what the model's own method, or the one that the request names, returns.
 DEFAULT_OUTPUT = "output"
@@ -30,6 +30,8 @@ class Methods:
         self.calls: dict[str, Callable[[Any], Any]] = {name: call for name, call in found.items() if callable(call)}
         if not self.calls or type(estimator).__module__ == "xgboost.core":  # a Booster takes XGBoost's own matrices
             raise TypeError(f"expected an estimator with {' or '.join(METHODS)}, got {_kind(estimator)}")
+        if "predict_log_proba" in self.calls:
+            self.calls["predict_log_proba"] = quiet(self.calls["predict_log_proba"])
         self._shared = Shared(estimator, self.calls)
         #: The method that answers a request which names none.
         self.default: str = settings.predict_method or next(
@@ -40,16 +42,18 @@ class Methods:
         if self.default not in self.calls:
             raise ValueError(f"predict_method: got {self.default}, {type(estimator).__name__} has {self._list()}")
 
-    def answer(self, request: InferRequest, rows: Any) -> dict[str, np.ndarray]:
-        """The outputs that a request asks for, each method called once."""
-        if not request.parameters and not request.outputs:
-            return _outputs(DEFAULT_OUTPUT, self.calls[self.default](rows))
-        wanted = self._wanted(request)
+    def answers(self, wanted: Mapping[str, str], rows: Any) -> dict[str, np.ndarray]:
+        """The outputs that are wanted, each method called once."""
+        if len(wanted) == 1:
+            [(name, method)] = wanted.items()
+            return _outputs(name, self.calls[method](rows))
         answers = self._shared.answers(set(wanted.values()), rows)
         return {key: array for name, method in wanted.items() for key, array in _outputs(name, answers[method]).items()}
 
-    def _wanted(self, request: InferRequest) -> Mapping[str, str]:
-        """Output -> its method; ``InvalidInput`` for what the model does not have."""
+    def wanted(self, request: InferRequest) -> Mapping[str, str]:
+        """Output -> its method, of those that a request asks for; ``InvalidInput`` for what the model does not have."""
+        if not request.parameters and not request.outputs:
+            return {DEFAULT_OUTPUT: self.default}
         method = request.parameters.get("predict_method", self.default)
         if method not in self.calls:
             raise InvalidInput(f"parameters.predict_method: got {method!r}, the model has {self._list()}")

@@ -23,6 +23,8 @@ class Shared:
         self._head = inner[:-1] if parts else None
         final = inner.steps[-1][1] if parts else inner
         self._tail: dict[str, Callable[[Any], Any]] = {name: getattr(final, name, call) for name, call in calls.items()}
+        if "predict_log_proba" in calls:
+            self._tail["predict_log_proba"] = quiet(self._tail["predict_log_proba"])
         self._calls = calls
         self._own = dict(calls)
         reads_off = (RandomForestClassifier.predict, BaggingClassifier.predict)
@@ -39,3 +41,13 @@ class Shared:
             return {name: calls[name](rows) for name in wanted}
         answers = {name: calls[name](rows) for name in wanted if name != "predict"}
         return answers | {"predict": self._classes.take(np.argmax(answers["predict_proba"], axis=1))}
+
+
+def quiet(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The same call, without a warning that the logarithm of 0 is minus infinity."""
+
+    def run(rows: Any) -> Any:
+        with np.errstate(divide="ignore"):
+            return call(rows)
+
+    return run
