@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeAlias
 
@@ -75,9 +76,11 @@ class Admission:
 
     def reason(self, exc: Exception, first_line: str) -> str:
         """Why the load failed: ``first_line`` is what the exception says, and the artifact may say more."""
+        name = self._artifact.name
         if isinstance(exc, ModelServerError) or not self._runtime:
             return first_line
-        name = self._artifact.name
+        if name in first_line:  # the runtime's own words for people
+            return first_line.removeprefix(f"{type(exc).__name__}: ")
         try:
             found = inspect(self._artifact)
         except OSError:
@@ -90,7 +93,11 @@ class Admission:
         if differing := skews(found.saved_with):
             return f"{'; '.join(map(str, differing))} ({first_line})"
         if isinstance(exc, ModuleNotFoundError) and exc.name:
-            return f"{name}: it needs the package {exc.name.partition('.')[0]}, which is not installed ({first_line})"
+            package = exc.name.partition(".")[0]
+            if find_spec(package) is None:
+                return f"{name}: it needs the package {package}, which is not installed ({first_line})"
+        if "__main__" in found.imports:
+            return f"{name}: it needs classes of the program that saved it, which is not here ({first_line})"
         return first_line
 
     def _is_for_another_runtime(self, found: Findings) -> bool:

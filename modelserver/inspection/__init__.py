@@ -26,6 +26,12 @@ __all__ = ["Findings", "Unreadable", "inspect", "saved_with", "sha256_of"]
 
 #: Enough opcodes to come across the version of any estimator, few enough not to be felt when a model is loaded.
 ENOUGH = 400_000
+# What often lies where a model should.
+_NO_MODELS = {
+    b"version https://git-lfs": "it is a pointer of git-lfs and not the file itself: git lfs pull",
+    b"<!doctype html": "it is a page of HTML, as a failed download leaves it",
+    b"<html": "it is a page of HTML, as a failed download leaves it",
+}
 # First bytes of what other servers serve, to say so by name.
 _OTHERS = {
     b"\x89HDF\r\n\x1a\n": ("HDF5", "keras"),
@@ -107,6 +113,9 @@ def _by_content(file: BinaryIO, head: bytes, name: str) -> Findings:
             framework="xgboost",
             damage="XGBoost 3.1 and later do not read it: load it in XGBoost 3.0 or before, and save it as .ubj",
         )
+    for magic, damage in _NO_MODELS.items():
+        if head.lower().startswith(magic):
+            return Findings("text", damage=damage)
     for magic, (kind, framework) in _OTHERS.items():
         if head.startswith(magic):
             return Findings(kind, framework=framework, damage=f"{kind} is no format that an official runtime reads")

@@ -37,8 +37,11 @@ def archive_findings(file: BinaryIO, read: Read) -> Findings:
         raise
     except RecursionError as exc:
         raise Unreadable("a zip archive with a description that is nested too deeply") from exc
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as exc:
-        raise Unreadable(f"a damaged zip archive: {str(exc) or type(exc).__name__}") from exc
+    except zipfile.BadZipFile as exc:
+        text = "cut short, for its table of contents is missing" if "not a zip file" in str(exc) else f"damaged: {exc}"
+        raise Unreadable(f"a zip archive that is {text}") from exc
+    except (zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as exc:
+        raise Unreadable(f"a zip archive that is damaged: {str(exc) or type(exc).__name__}") from exc
 
 
 class _Members:

@@ -95,8 +95,9 @@ def _describe(root: Made, findings: Findings) -> None:
     booster = next((each for each in _walk(root) if str(class_of(each)) == "xgboost.core.Booster"), None)
     if booster is not None and module == "xgboost":
         _describe_booster(booster, findings)
-    elif module in ("numpy", "collections", "pandas") or module in _STANDARD:
-        findings.damage = findings.damage or f"it holds a {cls} and not a model"
+    elif module in ("numpy", "joblib", "collections", "pandas") or module in _STANDARD:
+        what = "an array" if cls.name in ("_reconstruct", "_frombuffer", "NumpyArrayWrapper") else f"a {cls}"
+        findings.damage = findings.damage or f"it holds {what} and not a model"
         return
     details = dict(findings.details)
     if steps := _steps(root):

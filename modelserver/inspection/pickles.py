@@ -45,9 +45,8 @@ def read_pickle(file: BinaryIO, most: int = MOST_OPCODES, until_version: bool = 
         machine.run(most)
     except Unreadable as exc:
         found.error = str(exc)
-    except _SENSELESS as exc:
-        text = str(exc).splitlines()[0] if str(exc) else type(exc).__name__
-        found.error = f"the pickle makes no sense after {machine.opcodes} opcodes: {text}"
+    except _SENSELESS:
+        found.error = f"not a pickle, or damaged after {machine.opcodes} opcodes"
     return found
 
 

@@ -28,6 +28,7 @@ FEATURES = [TensorMetadata(name, "FP32", [-1]) for name in ("a", "b", "c", "d")]
 LABELS = [TensorMetadata("output-0", "INT64", [-1])]
 #: The largest length, little-endian.
 HUGE = b"\xff" * 7 + b"\x7f"
+LFS = "it is a pointer of git-lfs and not the file itself: git lfs pull"
 OLD = {"scikit-learn": "1.4.2", "numpy": "1"}
 
 #: File -> format, framework, model, saved with, inputs, outputs.
@@ -275,12 +276,15 @@ def test_bytes_that_were_changed(name: str, tmp_path: Path) -> None:
         (b'{"learner": {', "JSON that makes no sense at byte 13, of 13"),
         (b"PK\x05\x06" + bytes(18), "a zip archive without a model: it has no files"),
         (pickle.dumps({"a": 1}), "it holds a dict and not a model"),
-        (pickle.dumps(np.arange(3)), "it holds a numpy._core.multiarray._reconstruct and not a model"),
+        (pickle.dumps(np.arange(3)), "it holds an array and not a model"),
         (b"\x80\x04]" * 9, "the pickle is cut short after 18 opcodes"),
         (
             b"\x80\x04\x8e" + HUGE,
-            "the pickle makes no sense after 1 opcodes: byte string is too large",
+            "not a pickle, or damaged after 1 opcodes",
         ),
+        (b"hello", "its format is not known"),
+        (b"<!DOCTYPE html>", "it is a page of HTML, as a failed download leaves it"),
+        (b"version https://git-lfs.github.com/spec/v1", LFS),
         (b"\x78\x9c\0\0", "the pickle is cut short after 0 opcodes"),
         (b"[$Z#L" + HUGE[::-1], "its format is not known"),
         (b"{L" + HUGE[::-1], "cut short: ends at byte 10, in the middle of a value"),
