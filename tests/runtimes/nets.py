@@ -16,7 +16,7 @@ from modelserver import InferRequest, Tensor
 BATCH = Dim("batch", min=1, max=64)
 
 #: The file beside weights, as users write it: what ``Net`` below is.
-MODEL_PY = '''
+MODEL_PY = """
 import torch
 from torch import nn
 
@@ -29,7 +29,7 @@ class Net(nn.Module):
 
     def forward(self, x):
         return self.last(torch.relu(self.hidden(x)))
-'''
+"""
 
 
 class Net(nn.Module):

@@ -21,7 +21,7 @@ from tests.runtimes import nets
 from tests.runtimes.nets import direct, loaded, save_script, seeded, unloaded
 
 # The layout of TorchServe's MNIST example: a class, its weights, a handler that extends a default one.
-DIGITS_PY = '''
+DIGITS_PY = """
 import torch
 from torch import nn
 import torch.nn.functional as F
@@ -35,7 +35,7 @@ class Digits(nn.Module):
 
     def forward(self, x):
         return F.log_softmax(self.last(torch.flatten(F.relu(self.conv(x)), 1)), dim=1)
-'''
+"""
 DIGITS_HANDLER = '''
 from ts.torch_handler.image_classifier import ImageClassifier
 from ts.torch_handler.image_classifier import to_tensor
@@ -77,7 +77,7 @@ def archive(tmp_path: Path) -> Archive:
 def digits(archive: Archive, tmp_path: Path) -> tuple[Path, torch.nn.Module]:
     """The example's archive, and the same net outside of it."""
     space: dict[str, Any] = {"__name__": "digits_py"}
-    exec(DIGITS_PY, space)  # noqa: S102
+    exec(DIGITS_PY, space)
     net = seeded(space["Digits"])
     torch.save(net.state_dict(), tmp_path / "sources" / "digits.pt")
     path = archive(
@@ -207,7 +207,7 @@ async def test_the_image_classifier_answers_labels(archive: Archive, tmp_path: P
 
 # A handler's own code.
 
-FUNCTIONS = '''
+FUNCTIONS = """
 import os
 from ts.context import Context
 from ts.utils.util import PredictionException
@@ -240,7 +240,7 @@ def handle(data, context: Context):
         "agent": context.get_request_header(0, "User-Agent"),
     }
     return [answer] * len(data)
-'''
+"""
 
 
 @pytest.fixture
@@ -256,14 +256,18 @@ async def test_a_function_is_a_handler_and_knows_its_context(functions: Path) ->
         reply = await server.request("POST", "/v1/models/digits:predict", body, headers)
         raw = await server.request("POST", "/v1/models/digits:predict", b"raw", {"content-type": "text/plain"})
     first, second = reply.json()["predictions"]
-    assert first == second == {
-        "text": "one",
-        "model": "digits",
-        "config": "hello",
-        "files": ["MAR-INF", "config.yaml", "extra.txt", "functions.py"],
-        "id": "r1",
-        "agent": "me",
-    }
+    assert (
+        first
+        == second
+        == {
+            "text": "one",
+            "model": "digits",
+            "config": "hello",
+            "files": ["MAR-INF", "config.yaml", "extra.txt", "functions.py"],
+            "id": "r1",
+            "agent": "me",
+        }
+    )
     assert reply.headers["x-handler"] == "yes"
     assert raw.json()["predictions"][0]["text"] == "raw"
 
@@ -287,7 +291,7 @@ async def test_a_handlers_errors_keep_their_status(functions: Path, text: str, s
     assert (reply.status, reply.json()["error"].startswith(error)) == (status, True)
 
 
-EXPLAINS = '''
+EXPLAINS = """
 from ts.torch_handler.base_handler import BaseHandler
 from ts.handler_utils.timer import timed
 
@@ -308,7 +312,7 @@ class Handler(BaseHandler):
 
     def get_insights(self, tensor_data, raw_data, target=0):
         return [{"raw": raw_data, "target": target}]
-'''
+"""
 
 
 async def test_a_handler_that_explains(archive: Archive) -> None:
@@ -336,10 +340,13 @@ BROKEN = {
         "class A:\n    def handle(self, d, c): ...\nclass B:\n    def handle(self, d, c): ...\n",
         "got A, B",
     ),
-    "torchvision": ("from torchvision_of_nobody import x\n", "h.py: ModuleNotFoundError: No module named 'torchvision_"),
+    "torchvision": (
+        "from torchvision_of_nobody import x\n",
+        "h.py: ModuleNotFoundError: No module named 'torchvision_",
+    ),
     "a mistake": ("def handle(:\n", "h.py: SyntaxError"),
     "not initialized": (
-        "class A:\n    def initialize(self, c):\n        raise OSError('no weights')\n    def handle(self, d, c): ...\n",
+        "class A:\n    def initialize(self, c): raise OSError('no weights')\n    def handle(self, d, c): ...\n",
         "h.py: OSError: no weights",
     ),
 }
@@ -355,7 +362,9 @@ def test_a_handler_that_cannot_be_used_is_said(archive: Archive, source: str, re
 
 
 def test_a_default_handler_that_is_not_here_is_said(archive: Archive) -> None:
-    with pytest.raises(ValueError, match="handler text_classifier: no such file in the archive, and of TorchServe's own"):
+    with pytest.raises(
+        ValueError, match="handler text_classifier: no such file in the archive, and of TorchServe's own"
+    ):
         loaded(archive("text_classifier"))
 
 

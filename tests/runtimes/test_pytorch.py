@@ -320,9 +320,7 @@ class Options(torch.nn.Module):
 def test_constants_stay_in_their_places_and_numbers_are_outputs(tmp_path: Path) -> None:
     dynamic = {"x": {0: Dim("rows")}, "times": None, "mask": None}
     example = (torch.ones(2, 2), 5)
-    path = save_export(
-        tmp_path / "o.pt2", Options(), example, kwargs={"mask": torch.ones(2)}, dynamic_shapes=dynamic
-    )
+    path = save_export(tmp_path / "o.pt2", Options(), example, kwargs={"mask": torch.ones(2)}, dynamic_shapes=dynamic)
     model = loaded(path)
     assert [m.name for m in model.inputs] == ["x", "mask"]
     answer = model.predict(request(mask=np.array([1, 2], np.float32), x=np.ones((3, 2), np.float32)))
@@ -357,9 +355,7 @@ async def test_numbers_of_json_are_what_the_model_computes_with(files: Path, fil
         ({"x": np.array([b"text"], object)}, r"inputs\['x'\]\.datatype: got BYTES, expected numbers"),
     ],
 )
-def test_what_the_model_cannot_take_is_the_clients_mistake(
-    files: Path, file: str, arrays: Any, message: str
-) -> None:
+def test_what_the_model_cannot_take_is_the_clients_mistake(files: Path, file: str, arrays: Any, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         loaded(files / file).predict(request(**arrays))
 

@@ -82,7 +82,11 @@ CONTENTS: dict[str, tuple[str, bytes, str]] = {
     "a Git LFS pointer": ("m.pt", b"version https://git-lfs.github.com/spec/v1\n", "m.pt is a Git LFS pointer"),
     "Keras": ("m.pth", b"\x89HDF\r\n\x1a\n" + bytes(100), "m.pth is HDF5"),
     "gzip": ("m.pt", b"\x1f\x8b" + bytes(100), "m.pt is gzip"),
-    "a pickled list": ("m.pth", pickle.dumps([1, 2]), "m.pth holds more than weights: something that is damaged, or code"),
+    "a pickled list": (
+        "m.pth",
+        pickle.dumps([1, 2]),
+        "m.pth holds more than weights: something that is damaged, or code",
+    ),
     "a pickled class": ("m.pth", pickle.dumps(Path), "m.pth"),
     "no safetensors": ("m.safetensors", b"\x80\x02}.", "m.safetensors is damaged or something else"),
     "a header of lies": ("m.safetensors", (20).to_bytes(8, "little") + b"{" + bytes(30), "m.safetensors"),
@@ -106,7 +110,9 @@ def test_a_zip_file_of_something_else_is_said(tmp_path: Path) -> None:
 def test_a_whole_pickled_model_is_not_unpickled(tmp_path: Path) -> None:
     torch.save(nets.Net(), tmp_path / "model.pt")
     (tmp_path / "model.py").write_text(nets.MODEL_PY)
-    with pytest.raises(ValueError, match=r"model\.pt holds more than weights: .*Net, which is code\. Save model\.state"):
+    with pytest.raises(
+        ValueError, match=r"model\.pt holds more than weights: .*Net, which is code\. Save model\.state"
+    ):
         loaded(tmp_path / "model.pt")
 
 
@@ -123,7 +129,10 @@ BESIDE = {
     "no class": ("import torch\n", "model.py has no model class PyTorchModel, it has none: --model_class_name"),
     "two classes": (nets.MODEL_PY + nets.MODEL_PY.replace("Net", "Other"), "it has Net, Other"),
     "a mistake": ("import torch\nclass Net(torch.nn.Module:\n", r"model.py: SyntaxError: "),
-    "a package that is not there": ("import torchvisionary\n", "model.py: ModuleNotFoundError: No module named 'torchv"),
+    "a package that is not there": (
+        "import torchvisionary\n",
+        "model.py: ModuleNotFoundError: No module named 'torchv",
+    ),
     "another net": (
         nets.MODEL_PY.replace("Linear(8, 3)", "Linear(8, 7)"),
         r"net.pt does not fit Net: Error\(s\) in loading state_dict for Net: size mismatch for last.weight",
@@ -151,7 +160,9 @@ def test_the_class_can_be_named(tmp_path: Path) -> None:
 
 def test_several_files_without_a_model_py_are_said(tmp_path: Path) -> None:
     (tmp_path / "other.py").touch()
-    with pytest.raises(ValueError, match=r"expected model\.py or exactly one \.py file beside net\.pt, got nets\.py, other"):
+    with pytest.raises(
+        ValueError, match=r"expected model\.py or exactly one \.py file beside net\.pt, got nets\.py, other"
+    ):
         loaded(weights_beside(tmp_path, nets.MODEL_PY, name="nets.py"))
 
 

@@ -118,9 +118,7 @@ class Caller:
         if missing:
             raise InvalidInput(f"inputs: missing {', '.join(map(repr, missing))}")
 
-    def _by_position(
-        self, strangers: Sequence[Tensor], untyped: bool, args: list[Any], kwargs: dict[str, Any]
-    ) -> bool:
+    def _by_position(self, strangers: Sequence[Tensor], untyped: bool, args: list[Any], kwargs: dict[str, Any]) -> bool:
         """Tensors under names that are not the model's: all of them in its order, or none."""
         each = self._parameters.each
         if kwargs:
@@ -139,7 +137,9 @@ class Caller:
         if parameter.kind not in (NUMBER, TEXT):
             return self._tensor(tensor, untyped)
         if tensor.data.size != 1:
-            raise InvalidInput(f"inputs[{tensor.name!r}].shape: got {list(tensor.shape)}, expected one {parameter.kind}")
+            raise InvalidInput(
+                f"inputs[{tensor.name!r}].shape: got {list(tensor.shape)}, expected one {parameter.kind}"
+            )
         value = tensor.data.item()
         return value.decode(errors="replace") if isinstance(value, bytes) else value
 

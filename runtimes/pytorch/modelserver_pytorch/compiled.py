@@ -38,7 +38,7 @@ def open_package(file: Path, device: torch.device, options: PyTorchSettings) -> 
     the C++ source in it. Where there is neither, torch's own checks are turned on.
     """
     # What torch._inductor.aoti_load_package calls; it leaves out the program that may be in the package.
-    contents = load_pt2(str(file), device_index=-1 if device.index is None else device.index)
+    contents = load_pt2(str(file), device_index=device.index if device.type == "cuda" else -1)
     model = _only(contents.aoti_runners, file)
     made_for = model.get_metadata().get("AOTI_DEVICE_KEY", device.type)
     if made_for != device.type:
@@ -46,7 +46,8 @@ def open_package(file: Path, device: torch.device, options: PyTorchSettings) -> 
     boxed = model.loader.boxed_run
 
     def flat(*arguments: Any) -> Sequence[Any]:
-        return boxed([each for each in arguments if isinstance(each, torch.Tensor)])
+        results: list[torch.Tensor] = boxed([each for each in arguments if isinstance(each, torch.Tensor)])
+        return results
 
     if contents.exported_programs:
         return _served(_with_program(_only(contents.exported_programs, file), flat, device))
@@ -60,7 +61,9 @@ def open_package(file: Path, device: torch.device, options: PyTorchSettings) -> 
         signature = Signature(inputs, _outputs(flat, inputs, ranges, outputs), {}, ranges)
         everything = range(len(inputs))  # whether the code writes to its arguments, the package does not tell
         return _served(FlatModel(signature, flat, device, written=everything))
-    log.warning("%s does not say what it takes: torch checks it, and refuses batches of one if sizes are free", file.name)
+    log.warning(
+        "%s does not say what it takes: torch checks it, and refuses batches of one if sizes are free", file.name
+    )
     os.environ[_CHECK_INPUTS] = "1"
     caller = Caller(
         lambda *arguments: pytree.tree_unflatten(flat(*arguments), given),
@@ -105,7 +108,7 @@ def _only(models: Mapping[str, Any], file: Path) -> Any:
 def _outputs(
     flat: Flat, inputs: Sequence[Value], ranges: Mapping[str, tuple[int, int | None]], names: Sequence[tuple[str, int]]
 ) -> list[Value]:
-    """The results' datatypes and shapes, from two calls with zeros: a size that differs follows from one that is free."""
+    """The results' datatypes and shapes, from two calls with zeros: a size that differs follows from a free one."""
     first, second = (flat(*(_zeros(value, ranges, size) for value in inputs)) for size in _TRIED)
     outputs = []
     for name, index in names:
@@ -123,5 +126,3 @@ def _zeros(value: Value, ranges: Mapping[str, tuple[int, int | None]], size: int
         low, high = ranges.get(expected, (0, None))
         shape.append(expected if isinstance(expected, int) else max(low, size if high is None else min(size, high)))
     return torch.zeros(shape, dtype=value.dtype)
-
-

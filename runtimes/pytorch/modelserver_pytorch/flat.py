@@ -1,4 +1,4 @@
-"""Calls a function of flattened arguments with a request's tensors: what exported and compiled programs come down to."""
+"""Calls a function of flattened arguments with a request's tensors: what exported and compiled programs are."""
 
 from __future__ import annotations
 

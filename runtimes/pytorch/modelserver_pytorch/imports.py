@@ -33,7 +33,7 @@ class ModelCode:
         with self.importing():
             try:
                 return importlib.import_module(name)
-            except Exception as exc:  # noqa: BLE001 - the model's own code, whatever it raises
+            except Exception as exc:
                 raise ValueError(f"{name}.py: {type(exc).__name__}: {reason(exc)}") from exc
 
     @contextmanager

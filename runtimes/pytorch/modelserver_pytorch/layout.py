@@ -89,7 +89,7 @@ def _gain(plain: FlatModel, candidate: FlatModel, batch: int) -> float:
 
 def _timed(model: FlatModel, request: InferRequest) -> tuple[dict[str, np.ndarray], float]:
     model.answer(request)  # checked
-    times = []
+    times: list[float] = []
     answer = model.answer(request)
     while len(times) < _RUNS and sum(times) < _PATIENCE:
         start = time.perf_counter()

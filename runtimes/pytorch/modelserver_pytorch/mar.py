@@ -74,7 +74,7 @@ class Handler:
         with code.importing():
             try:
                 initialize(self._context)
-            except Exception as exc:  # noqa: BLE001 - the archive's own code, whatever it raises
+            except Exception as exc:
                 log.debug("the handler failed to initialize", exc_info=True)
                 raise ValueError(f"{model['handler']}: {type(exc).__name__}: {reason(exc)}") from exc
 
@@ -151,7 +151,7 @@ def _entry_point(handler: str, code: ModelCode) -> tuple[Callable[..., Any], Cal
     if len(found) != 1:
         names = ", ".join(each.__name__ for each in found) or "none"
         raise ValueError(f"{stem}.py: expected a function handle or one class with a method handle, got {names}")
-    instance = found[0]()
+    instance: Any = found[0]()
     base = importlib.import_module("ts.torch_handler.base_handler").BaseHandler
     takes_tensors = isinstance(instance, base) and type(instance).preprocess is base.preprocess
     return instance.handle, getattr(instance, "initialize", lambda context: None), takes_tensors

@@ -21,13 +21,14 @@ NONE: Roots = frozenset()
 
 # Composite operators whose result is always new. An operator that is missing here costs a copy and no more.
 _COMPUTE = frozenset(
-    f"aten::{name}"
+    "aten::" + name
     for name in (
-        "linear matmul conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d batch_norm layer_norm "
-        "group_norm instance_norm softmax log_softmax max_pool1d max_pool2d max_pool3d adaptive_avg_pool1d "
-        "adaptive_avg_pool2d adaptive_avg_pool3d relu6 selu embedding_bag lstm gru scaled_dot_product_attention "
-        "upsample_nearest2d upsample_bilinear2d rms_norm size sym_size item"
-    ).split()
+        *("linear", "matmul", "conv1d", "conv2d", "conv3d", "batch_norm", "layer_norm", "group_norm", "instance_norm"),
+        *("conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "softmax", "log_softmax", "relu6", "selu"),
+        *("max_pool1d", "max_pool2d", "max_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d"),
+        *("adaptive_avg_pool3d", "embedding_bag", "lstm", "gru", "scaled_dot_product_attention", "rms_norm"),
+        *("upsample_nearest2d", "upsample_bilinear2d", "size", "sym_size", "item"),
+    )
 )
 _SILENT = frozenset({"aten::_assert_tensor_metadata", "aten::_assert_scalar", "aten::sym_constrain_range_for_size"})
 

@@ -24,7 +24,7 @@ EMBEDDINGS = frozenset({"Embedding", "EmbeddingBag"})
 def open_script(file: Path, device: torch.device, options: PyTorchSettings) -> Served:
     """Load a TorchScript module; its schema has the inputs' names, nothing has their shapes."""
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
-        module = torch.jit.load(str(file), map_location=device).eval()
+        module = torch.jit.load(str(file), map_location=device).eval()  # type: ignore[no-untyped-call]
         numbers = numbers_of(module)
         parameters = _parameters(module.forward.schema)
         function, graph = _frozen(module)

@@ -21,7 +21,7 @@ _NUMBERS = {torch.SymInt: "INT64", torch.SymFloat: "FP64", torch.SymBool: "BOOL"
 
 
 class Leaf:
-    """The place of one value among all that a program takes or gives, flattened. (A dataclass would be flattened.)"""
+    """The place of one value among all that a program takes or gives. Not a dataclass: those are flattened too."""
 
     __slots__ = ("index",)
 
@@ -141,7 +141,7 @@ def _input_names(program: ExportedProgram) -> Iterator[tuple[str, Leaf]]:
 def _value(index: int, name: str, meta: Any, output: bool = False) -> Value | None:
     """``None`` for what is no input or output: a constant among the arguments, nothing among the results."""
     if isinstance(meta, torch.Tensor):
-        sizes = tuple(size if type(size) is int else size.node.expr for size in meta.shape)
+        sizes: tuple[Any, ...] = tuple(_size(size) for size in meta.shape)
         shape = [size if type(size) is int else -1 for size in meta.shape]
         if output and not shape:
             shape, sizes = [1], (1,)
@@ -155,6 +155,11 @@ def _value(index: int, name: str, meta: Any, output: bool = False) -> Value | No
     if output and meta is not None:
         raise TypeError(f"{name} is of {type(meta).__name__}, which the protocol cannot carry")
     return None
+
+
+def _size(size: Any) -> Any:
+    """A fixed size, or the expression of a dynamic one."""
+    return size if type(size) is int else size.node.expr
 
 
 def _range(limits: Any) -> tuple[int, int | None]:

@@ -71,15 +71,17 @@ def private_tensor_of(array: np.ndarray) -> torch.Tensor:
 def array_of(value: Any) -> np.ndarray:
     """An array over the tensor's own memory (from a GPU: a copy); of a single value, one element [1]."""
     if not isinstance(value, torch.Tensor):
-        array = np.asarray(value)
-        return array if array.ndim else array.reshape(1)
+        plain = np.asarray(value)
+        return plain if plain.ndim else plain.reshape(1)
     if not value.ndim:
         value = value.reshape(1)
     if value.layout is not torch.strided:
         value = value.to_dense()
     if value.dtype is torch.bfloat16:
-        return value.view(torch.int16).numpy(force=True).view(_BFLOAT16)
-    return value.numpy(force=True)
+        shown: np.ndarray = value.view(torch.int16).numpy(force=True)
+        return shown.view(_BFLOAT16)
+    array: np.ndarray = value.numpy(force=True)
+    return array
 
 
 def named(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -115,8 +117,10 @@ def _parts(value: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 def _is_plain(value: tuple[Any, ...] | list[Any]) -> bool:
     """A list of numbers or of texts is one tensor."""
-    return bool(value) and all(type(element) is type(value[0]) for element in value) and isinstance(
-        value[0], (bool, int, float, str)
+    return (
+        bool(value)
+        and all(type(element) is type(value[0]) for element in value)
+        and isinstance(value[0], (bool, int, float, str))
     )
 
 

@@ -1,4 +1,4 @@
-"""Makes ``import ts`` find our package of TorchServe's names while archives are loaded, unless TorchServe is installed."""
+"""Makes ``import ts`` find our package of TorchServe's names while archives are loaded and TorchServe is not there."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class BaseHandler:
 
     def _load_torchscript_model(self, model_pt_path: str) -> Any:
         with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
-            return torch.jit.load(model_pt_path, map_location=self.device)
+            return torch.jit.load(model_pt_path, map_location=self.device)  # type: ignore[no-untyped-call]
 
     def _load_pickled_model(self, model_dir: str, model_file: str, model_pt_path: str | None) -> Any:
         """The class in ``model_file`` with its weights, of which no code is run."""

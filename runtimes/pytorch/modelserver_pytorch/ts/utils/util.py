@@ -57,7 +57,7 @@ def map_class_to_label(
     mapping: dict[str, str] | None = None,
     lbl_classes: Sequence[Sequence[int]] | None = None,
 ) -> list[dict[str, float]]:
-    """A row of probabilities each as ``{label: probability}``; ``lbl_classes`` are the classes' numbers, else 0, 1, ..."""
+    """Each row of probabilities as ``{label: probability}``; ``lbl_classes`` are the classes' numbers, else 0, 1, 2."""
     rows = [range(len(row)) for row in probs] if lbl_classes is None else lbl_classes
     return [
         {
