@@ -24,9 +24,12 @@ PATTERNS = {
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One artifact; ``skew`` says where what it was saved with does not fit what is installed."""
+    """One artifact; ``name`` and ``version`` are those in its repository, if it lies in one.
 
-    model: str
+    ``skew`` says where what it was saved with does not fit what is installed.
+    """
+
+    name: str
     version: str
     file: str
     size: int
@@ -78,11 +81,11 @@ def _reports_of_repository(repository: Repository) -> Iterator[Report]:
                 yield report_of(found.path, name, version)
 
 
-def report_of(path: Path, model: str = "", version: str = "") -> Report:
+def report_of(path: Path, name: str = "", version: str = "") -> Report:
     """A report for one file."""
     found = inspect(path)
     skew = tuple(map(str, skews(found.saved_with)))
-    return Report(model, version, path.name, path.stat().st_size, sha256_of(path), found, skew)
+    return Report(name, version, path.name, path.stat().st_size, sha256_of(path), found, skew)
 
 
 def as_json(report: Report) -> dict[str, object]:
@@ -95,7 +98,7 @@ def as_json(report: Report) -> dict[str, object]:
 def text(report: Report) -> str:
     """The report as lines of ``name  value``."""
     found = report.findings
-    named = f"{report.model} version {report.version}: " if report.model else ""
+    named = f"{report.name} version {report.version}: " if report.name else ""
     lines = [f"{named}{report.file}".rstrip(": ")]
     about = [
         ("framework", found.framework or "unknown"),

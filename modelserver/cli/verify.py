@@ -70,8 +70,6 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--rows", metavar="FILE", help="golden rows; made up from the metadata when there are none")
     parser.add_argument("--json", action="store_true", help="print JSON")
     given = parser.read(argv)
-    if "target" not in given:
-        parser.error("PATH|URL: missing")
     if "://" in given["target"] and "model" not in given:
         parser.error("--model: missing, expected a model's name")
     try:
