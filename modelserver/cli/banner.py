@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from modelserver.datatypes import DTYPES, pack_bytes
 from modelserver.messages import ModelMetadata, TensorMetadata
+from modelserver.protocols.v2_grpc_contents import FIELDS
 
 if TYPE_CHECKING:
     from modelserver.engine.dataplane import DataPlane
@@ -20,20 +21,6 @@ if TYPE_CHECKING:
 # A body of more elements than this is made by a line of Python, for a screen has no room for an image.
 LARGEST_INLINE = 64
 MOST_MODELS = 20
-CONTENTS = {
-    "BOOL": "bool_contents",
-    "INT8": "int_contents",
-    "INT16": "int_contents",
-    "INT32": "int_contents",
-    "INT64": "int64_contents",
-    "UINT8": "uint_contents",
-    "UINT16": "uint_contents",
-    "UINT32": "uint_contents",
-    "UINT64": "uint64_contents",
-    "FP32": "fp32_contents",
-    "FP64": "fp64_contents",
-    "BYTES": "bytes_contents",
-}
 ANY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 - recognised, not bound
 # What stands in for the inputs of a model that declares none.
 GENERIC = (TensorMetadata(name="input-0", datatype="FP32", shape=[-1, 3]),)
@@ -142,12 +129,12 @@ def v2_example(inputs: Sequence[TensorMetadata]) -> dict[str, object]:
 def grpc_example(inputs: Sequence[TensorMetadata]) -> dict[str, object]:
     """A ModelInferRequest in protobuf's JSON; raw contents where a datatype has no typed ones."""
     heads = [{"name": t.name, "datatype": t.datatype, "shape": list(_shape(t))} for t in inputs]
-    if any(t.datatype not in CONTENTS for t in inputs):
+    if any(t.datatype not in FIELDS for t in inputs):
         return {"inputs": heads, "raw_input_contents": [Raw(_element(t), _count(t)) for t in inputs]}
     filled: list[dict[str, object]] = []
     for head, t in zip(heads, inputs, strict=True):
         value = base64.b64encode(b"text").decode() if t.datatype == "BYTES" else _value(t)
-        filled.append({**head, "contents": {CONTENTS[t.datatype]: Fill(value, (_count(t),))}})
+        filled.append({**head, "contents": {FIELDS[t.datatype]: Fill(value, (_count(t),))}})
     return {"inputs": filled}
 
 
