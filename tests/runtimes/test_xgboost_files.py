@@ -146,6 +146,21 @@ def test_a_file_by_a_newer_version_that_cannot_be_read_names_both_versions(tmp_p
         model.load()
 
 
+def test_leaves_with_vectors_in_another_versions_form_are_refused(tmp_path: Path) -> None:
+    """XGBoost 3.2 dies of the older form, and older ones answer wrongly from 3.2's."""
+    document = json.loads(bytes(OBJECTIVES["two targets in one tree"][0]().save_raw("json")))
+    for tree in document["learner"]["gradient_booster"]["model"]["trees"]:
+        if "leaf_weights" in tree:
+            del tree["leaf_weights"]
+        else:
+            tree["leaf_weights"] = []
+    (tmp_path / "model.json").write_text(json.dumps(document, separators=(",", ":")))
+    model = XGBoostModel("m")
+    model.path = tmp_path / "model.json"
+    with pytest.raises(ValueError, match=r"tree 0: leaves with vectors in the form (before|since) XGBoost 3\.2"):
+        model.load()
+
+
 def test_no_file_is_not_ready(tmp_path: Path) -> None:
     model = XGBoostModel("m")
     model.path = tmp_path

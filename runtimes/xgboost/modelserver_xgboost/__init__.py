@@ -65,7 +65,7 @@ class XGBoostModel(Model):
         try:
             document = read_document(data)
             saved = saved_version(document)
-            self._schema = schema_of(document)
+            self._schema = schema_of(document, xgboost.__version__)
             self.nthread = self.settings.nthread or max(1, int(cpu_share()))
             with xgboost.config_context(verbosity=0):  # its warnings are for those who train
                 self._booster = xgboost.Booster({"nthread": self.nthread}, model_file=data)

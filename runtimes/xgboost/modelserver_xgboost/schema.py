@@ -55,8 +55,11 @@ class Schema:
         return inputs
 
 
-def schema_of(document: Mapping[str, Any]) -> Schema:
-    """The schema in a model file's document, once its trees are checked; ``ValueError`` when it is no model."""
+def schema_of(document: Mapping[str, Any], installed: str) -> Schema:
+    """The schema in a model file's document, once its trees are checked; ``ValueError`` when it is no model.
+
+    ``installed`` is the version of XGBoost that is going to read it, such as ``3.2.0``.
+    """
     version = saved_version(document)
     learner = document.get("learner")
     if not isinstance(learner, Mapping):
@@ -68,7 +71,7 @@ def schema_of(document: Mapping[str, Any]) -> Schema:
         if not 1 <= features < 1 << 31 or groups >= 1 << 31:
             raise ValueError(f"{features} features and {groups} outputs")
         booster = learner["gradient_booster"]
-        check_booster(booster, features, groups)
+        check_booster(booster, features, groups, tuple(int(part) for part in installed.split(".")[:2]))
         columns = _columns(learner, booster, features, version)
     except KeyError as exc:
         raise ValueError(f"it has no {exc.args[0]}") from None

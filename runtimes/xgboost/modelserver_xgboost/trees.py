@@ -11,16 +11,17 @@ from typing import Any
 import numpy as np
 
 #: What a tree keeps for each of its nodes; first what points somewhere.
-_A_NODE_EACH = (
-    *("left_children", "right_children", "parents", "split_indices"),
-    *("split_conditions", "default_left", "loss_changes", "sum_hessian"),
-)
+_A_NODE_EACH = ("left_children", "right_children", "parents", "split_indices", "split_conditions", "default_left")
+#: And these, but for trees with a vector in each leaf before XGBoost 3.2.
+_STATISTICS = ("loss_changes", "sum_hessian")
+#: The first version that keeps vectors apart from the nodes. It dies of the older form, and older ones misread its.
+_VECTORS_APART = (3, 2)
 #: The parent of a root: -1, or what is left of it in 31 bits.
 _NO_PARENT = (-1, 0x7FFFFFFF)
 
 
-def check_booster(booster: Mapping[str, Any], features: int, groups: int) -> None:
-    """``ValueError`` when a gradient booster's indices do not fit its arrays.
+def check_booster(booster: Mapping[str, Any], features: int, groups: int, installed: tuple[int, ...]) -> None:
+    """``ValueError`` when a gradient booster's indices do not fit its arrays, or its form the ``installed`` version.
 
     ``features`` is the number of columns, ``groups`` that of values a row has before they are transformed.
     """
@@ -44,7 +45,7 @@ def check_booster(booster: Mapping[str, Any], features: int, groups: int) -> Non
     _check_rounds(model, len(trees))
     for index, tree in enumerate(trees):
         try:
-            _check_tree(tree, features)
+            _check_tree(tree, features, installed)
         except KeyError as exc:
             raise ValueError(f"tree {index} has no {exc.args[0]}") from None
         except ValueError as exc:
@@ -59,9 +60,16 @@ def _check_rounds(model: Mapping[str, Any], trees: int) -> None:
         raise ValueError("iteration_indptr does not fit the trees")
 
 
-def _check_tree(tree: Mapping[str, Any], features: int) -> None:
+def _check_tree(tree: Mapping[str, Any], features: int, installed: tuple[int, ...]) -> None:
     nodes = int(tree["tree_param"]["num_nodes"])
-    if nodes < 1 or any(len(tree[name]) != nodes for name in _A_NODE_EACH):
+    size = int(tree["tree_param"].get("size_leaf_vector", 1))
+    apart = "leaf_weights" in tree
+    if size > 1 and apart != (installed >= _VECTORS_APART):
+        raise ValueError(
+            f"leaves with vectors in the form {'since' if apart else 'before'} XGBoost 3.2, which another cannot read"
+        )
+    names = _A_NODE_EACH if size > 1 and not apart else (*_A_NODE_EACH, *_STATISTICS)
+    if nodes < 1 or any(len(tree[name]) != nodes for name in names):
         raise ValueError(f"its arrays do not have its {nodes} nodes")
     left, right, parents, split = (_array(tree, name) for name in _A_NODE_EACH[:4])
     inner = np.flatnonzero(left != -1)
@@ -75,16 +83,10 @@ def _check_tree(tree: Mapping[str, Any], features: int) -> None:
         raise ValueError("a node's parent is not in it")
     if not _within(split[inner], 0, features):
         raise ValueError(f"it splits on a feature beyond its {features}")
-    size = int(tree["tree_param"].get("size_leaf_vector", 1))
-    if size <= 1:
-        fits = len(tree["base_weights"]) == nodes
+    if apart and size > 1:  # the right child of a leaf is the place of its vector
+        fits = _within(right[left == -1], 0, len(tree["leaf_weights"]) // size)
     else:
-        # Since XGBoost 3.2 the right child of a leaf is the place of its vector; before, every node has one.
-        leaves = right[left == -1]
-        if "leaf_weights" in tree:
-            fits = _within(leaves, 0, len(tree["leaf_weights"]) // size)
-        else:
-            fits = len(tree["base_weights"]) == size * nodes
+        fits = len(tree["base_weights"]) == nodes * max(size, 1)
     if not fits:
         raise ValueError("its leaves do not have their weights")
     _check_categories(tree, nodes)
