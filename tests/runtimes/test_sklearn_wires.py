@@ -7,6 +7,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from sklearn.cluster import KMeans
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -111,3 +112,16 @@ async def test_a_model_that_is_not_fitted_says_so_in_the_index(tmp_path: Path) -
         [entry] = server.composition.dataplane.index()
     assert entry.state == "UNAVAILABLE"
     assert entry.reason.startswith("NotFittedError: This SVC instance is not fitted yet")
+
+
+async def test_another_version_of_scikit_learn_is_one_line_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "m.joblib"
+    joblib.dump(SVC().fit(IRIS.data, IRIS.target), path)
+    path.write_bytes(path.read_bytes().replace(sklearn.__version__.encode(), b"0.9.9".ljust(len(sklearn.__version__))))
+    async with InMemoryServer(path) as server:
+        assert server.composition.dataplane.ready()
+    assert [text.partition(", installed")[0] for text in caplog.messages if "0.9.9" in text] == [
+        "model m: saved with scikit-learn 0.9.9"
+    ]
