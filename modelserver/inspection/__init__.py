@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -20,12 +21,16 @@ from modelserver.inspection.estimators import pickle_findings, tree_findings
 from modelserver.inspection.exports import LEGACY_MAGIC, legacy_findings, safetensors_findings
 from modelserver.inspection.findings import Findings, Unreadable
 from modelserver.inspection.pickles import read_pickle
-from modelserver.inspection.streams import compression, decompressed
+from modelserver.inspection.streams import Budgeted, compression, decompressed
 
 __all__ = ["Findings", "Unreadable", "inspect", "saved_with", "sha256_of"]
 
 #: Enough opcodes to come across the version of any estimator, few enough not to be felt when a model is loaded.
 ENOUGH = 400_000
+#: So many bytes of it, arrays left out.
+QUICK = 64 * 1024 * 1024
+# An estimator's last attribute, for one whose arrays are too large to read up to it.
+_VERSION_AT_END = re.compile(rb"_sklearn_version[^\d]{1,8}?[\x8c\x58V].{0,4}?(\d+\.\d+(?:\.\d+)?(?:rc\d+)?)", re.DOTALL)
 # What often lies where a model should.
 _NO_MODELS = {
     b"version https://git-lfs": "it is a pointer of git-lfs and not the file itself: git lfs pull",
@@ -54,25 +59,40 @@ def inspect(path: Path) -> Findings:
 def saved_with(path: Path) -> Mapping[str, str]:
     """Distribution -> version that a model was saved with, as far as its bytes say; empty when they do not.
 
-    Quick enough to be asked whenever a model is loaded.
+    Quick enough to be asked whenever a model is loaded, however large it is.
     """
     with path.open("rb") as file:
         head = file.read(16)
         file.seek(0)
         packed = compression(head)
         if packed or head[:1] == b"\x80":
+            return _quick_pickle(file, packed, path.name)
+        if head[:1] == b"{" and (version := version_at_end(_end(file, END))):
+            return {"xgboost": version}
+        if head.startswith(b"PK"):
             try:
-                found = read_pickle(decompressed(file, packed) if packed else file, ENOUGH, until_version=True)
+                return archive_findings(file, lambda _, name: Findings(name)).saved_with
             except Unreadable:
                 return {}
-            if "xgboost.core.Booster" in found.globals:  # the version lies in the booster's own bytes
-                return _read(file, path.name).saved_with
-            return tree_findings(found, "").saved_with
-        if head[:1] == b"{":
-            file.seek(max(0, file.seek(0, 2) - END))
-            version = version_at_end(file.read())
-            return {"xgboost": version} if version else _read(file, path.name).saved_with
         return _read(file, path.name).saved_with
+
+
+def _quick_pickle(file: BinaryIO, packed: str, name: str) -> Mapping[str, str]:
+    try:
+        stream = Budgeted(decompressed(file, packed) if packed else file, QUICK, free=not packed)
+        found = read_pickle(stream, ENOUGH, until_version=True)
+    except Unreadable:
+        return {}
+    if "xgboost.core.Booster" in found.globals:  # the version lies in the booster's own bytes
+        return _read(file, name).saved_with
+    if not packed and not found.sklearn_version and (at_end := _VERSION_AT_END.search(_end(file, END))):
+        found.sklearn_version = at_end[1].decode()
+    return tree_findings(found, "").saved_with
+
+
+def _end(file: BinaryIO, size: int) -> bytes:
+    file.seek(max(0, file.seek(0, io.SEEK_END) - size))
+    return file.read()
 
 
 def sha256_of(path: Path) -> str:

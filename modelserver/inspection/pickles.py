@@ -10,11 +10,11 @@ from __future__ import annotations
 import pickletools
 import struct
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from modelserver.inspection.findings import Unreadable
 from modelserver.inspection.nodes import Global, Made, Node, Pickle, elements_of, width_of
-from modelserver.inspection.streams import ERRORS
+from modelserver.inspection.streams import ERRORS, Budgeted
 
 #: No model that somebody waits for has more; a hostile one is not followed for ever.
 MOST_OPCODES = 50_000_000
@@ -34,7 +34,7 @@ _GETS = frozenset({"GET", "BINGET", "LONG_BINGET"})
 _SENSELESS = (*ERRORS, AttributeError, ValueError, LookupError, TypeError, struct.error, OverflowError, MemoryError)
 
 
-def read_pickle(file: BinaryIO, most: int = MOST_OPCODES, until_version: bool = False) -> Pickle:
+def read_pickle(file: BinaryIO | Budgeted, most: int = MOST_OPCODES, until_version: bool = False) -> Pickle:
     """Read one pickle from where ``file`` stands to its end; what it has is returned also when it is damaged.
 
     ``until_version`` stops at scikit-learn's version, which is a fraction of the work.
@@ -51,7 +51,7 @@ def read_pickle(file: BinaryIO, most: int = MOST_OPCODES, until_version: bool = 
 
 
 class _Machine:
-    def __init__(self, file: BinaryIO, found: Pickle, until_version: bool) -> None:
+    def __init__(self, file: BinaryIO | Budgeted, found: Pickle, until_version: bool) -> None:
         self._file = file
         self._found = found
         self._until_version = until_version
@@ -72,7 +72,7 @@ class _Machine:
 
     def _operations(self) -> Iterator[tuple[pickletools.OpcodeInfo, Any, int | None]]:
         try:
-            yield from pickletools.genops(self._file)
+            yield from pickletools.genops(cast("BinaryIO", self._file))
         except (ValueError, EOFError) as exc:
             text = str(exc)
             if isinstance(exc, EOFError) or "exhausted" in text or "expected" in text or "not enough data" in text:
@@ -254,7 +254,8 @@ class _Machine:
         if wrapper.get("numpy_array_alignment_bytes") is not None:
             left += (self._file.read(1) or b"\0")[0]
         while left > 0:
-            read = len(self._file.read(min(left, _CHUNK)))
+            size = min(left, _CHUNK)
+            read = self._file.skip(size) if isinstance(self._file, Budgeted) else len(self._file.read(size))
             if not read:
                 raise Unreadable(f"cut short: {left} bytes of an array are missing")
             left -= read

@@ -82,3 +82,28 @@ class _Zlib(io.RawIOBase):
                 raise EOFError("the zlib stream is cut short")
             if self._zlib.eof:
                 return 0
+
+
+class Budgeted:
+    """A file of which no more than ``most`` bytes are read; what is stepped over is free where ``file`` can seek."""
+
+    def __init__(self, file: BinaryIO, most: int, free: bool) -> None:
+        self._file = file
+        self._left = most
+        self._free = free
+        self.readline = file.readline
+        self.tell = file.tell
+
+    def read(self, size: int) -> bytes:
+        """``size`` bytes, or what is left of the file; ``Unreadable`` when that is too much."""
+        self._left -= size
+        if self._left < 0:
+            raise Unreadable("too large for a quick look")
+        return self._file.read(size)
+
+    def skip(self, size: int) -> int:
+        """Step over ``size`` bytes; how many were stepped over."""
+        if self._free:
+            self._file.seek(size, io.SEEK_CUR)
+            return size
+        return len(self.read(size))

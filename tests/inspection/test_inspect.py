@@ -14,10 +14,11 @@ import sklearn
 from modelserver_sklearn import SklearnModel
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestRegressor
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from modelserver import TensorMetadata
+from modelserver import TensorMetadata, inspection
 from modelserver.inspection import Findings, inspect, saved_with, sha256_of
 from tests.runtimes.estimators import IRIS
 
@@ -132,6 +133,22 @@ def test_the_quick_look_agrees(name: str) -> None:
 
     assert {**full, **quick} == full
     assert set(full) - set(quick) <= {"numpy"}  # it may stop before numpy is mentioned
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_the_quick_look_does_not_read_a_large_array(
+    protocol: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inspection, "QUICK", 100_000)
+    model = KNeighborsClassifier(algorithm="brute").fit(np.zeros((10_000, 4)), np.zeros(10_000, int))
+    (tmp_path / "m.pkl").write_bytes(pickle.dumps(model, protocol=protocol))
+    joblib.dump(model, tmp_path / "m.joblib")
+    joblib.dump(model, tmp_path / "small.joblib", compress=3)
+    version = sklearn.__version__
+
+    assert saved_with(tmp_path / "m.pkl") == {"scikit-learn": version, "numpy": "2"}
+    assert saved_with(tmp_path / "m.joblib")["scikit-learn"] == version
+    assert "scikit-learn" not in saved_with(tmp_path / "small.joblib")  # its end cannot be looked at
 
 
 @pytest.mark.parametrize("compress", [0, ("zlib", 3), ("gzip", 3), ("bz2", 3), ("xz", 3), ("lzma", 3)])
