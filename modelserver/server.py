@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from modelserver.cpus import WORKERS_VARIABLE
@@ -18,6 +15,7 @@ from modelserver.engine.dataplane import DataPlane
 from modelserver.engine.loader import NoCatalog, sources_of_models, sources_of_path
 from modelserver.engine.repository import Catalog, ModelSource
 from modelserver.model import Model
+from modelserver.process import leave_stuck_threads_behind, loop_factory, stop_signals
 from modelserver.settings import ServerSettings
 from modelserver.telemetry.observer import Observer
 
@@ -95,7 +93,7 @@ class ModelServer:
         os.environ[WORKERS_VARIABLE] = str(self.settings.workers)  # runtimes divide the CPUs by it
         several = self.settings.workers > 1
         code = self._supervise(sources, catalog) if several else self._run(sources, catalog, None)
-        _leave_stuck_threads_behind(code)
+        leave_stuck_threads_behind(code)
         if code:
             raise SystemExit(code)
 
@@ -141,8 +139,8 @@ class ModelServer:
         lame_duck = self.settings.lame_duck
         await asyncio.sleep(lame_duck)
         end = time.monotonic() + MOST_LAME_DUCKS * lame_duck
-        while time.monotonic() < min(end, dataplane.last_arrival + QUIET):
-            await asyncio.sleep(QUIET / 4)
+        while (left := min(end, dataplane.last_arrival + QUIET) - time.monotonic()) > 0:  # noqa: ASYNC110 - no event
+            await asyncio.sleep(left)
 
     def request_stop(self) -> None:
         """Make ``serve`` stop as SIGTERM does; call it on the event loop."""
@@ -162,7 +160,7 @@ class ModelServer:
 
             siblings = Siblings(pipe, self._announce, self.request_stop)
             code = self._run(sources, catalog, SharedPorts(rest, grpc.getsockname()[1], siblings, late))
-            _leave_stuck_threads_behind(code)
+            leave_stuck_threads_behind(code)
             return code
 
         def on_stop() -> None:
@@ -174,13 +172,13 @@ class ModelServer:
         return Supervisor(worker, settings.workers, patience, on_stop).run()
 
     def _run(self, sources: list[ModelSource], catalog: Catalog, shared: SharedPorts | None) -> int:
-        runner = asyncio.Runner(loop_factory=_loop_factory(self.settings.event_loop))
+        runner = asyncio.Runner(loop_factory=loop_factory(self.settings.event_loop))
         with runner:
             return runner.run(self._live(sources, catalog, shared))
 
     async def _live(self, sources: list[ModelSource], catalog: Catalog, shared: SharedPorts | None) -> int:
         """The whole life of one process; 1 when it ended because a model failed to load."""
-        with _signals(self._signalled, worker=shared is not None):
+        with stop_signals(self._signalled, worker=shared is not None):
             await self._start(sources, catalog, shared)
             stopping = asyncio.create_task(self._stop.wait())
             failed = False
@@ -261,52 +259,3 @@ def _resolve(
     if isinstance(what, (str, os.PathLike)):
         return sources_of_path(os.fspath(what), model_name, runtime, options)
     return sources_of_models(list(what)), NoCatalog()
-
-
-def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
-    if name == "asyncio":
-        return asyncio.new_event_loop
-    try:
-        import uvloop
-    except ImportError:
-        if name == "uvloop":
-            raise
-        return asyncio.new_event_loop
-    return uvloop.new_event_loop
-
-
-@contextlib.contextmanager
-def _signals(handler: Callable[[int], None], *, worker: bool) -> Iterator[None]:
-    """SIGTERM and SIGINT stop the server; only the main thread can ask for signals.
-
-    Ctrl-C reaches a supervisor and its workers alike, and the supervisor tells them: workers leave it alone.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, handler, signal.SIGTERM)
-    loop.add_signal_handler(signal.SIGINT, *((_nothing, 0) if worker else (handler, signal.SIGINT)))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))  # a supervisor holds them back
-    try:
-        yield
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
-
-
-def _nothing(_: int) -> None:
-    """For a signal that is somebody else's."""
-
-
-def _leave_stuck_threads_behind(code: int) -> None:
-    """A predict that outlived the grace period must not keep the process: Python would wait for its thread."""
-    pools = [thread for thread in threading.enumerate() if thread.name.startswith("model-")]
-    for thread in pools:
-        thread.join(0.1)  # an idle one ends by itself, now that its pool is shut
-    stuck = sum(thread.is_alive() for thread in pools)
-    if stuck:
-        log.warning("leaving %d predicts behind that did not end within the grace period", stuck)
-        logging.shutdown()
-        sys.stdout.flush()
-        os._exit(code)
