@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from modelserver_pytorch.store import arguments_for
 
 from modelserver import InferRequest, Tensor
 from modelserver.testing import InMemoryServer, check_model
@@ -392,3 +393,27 @@ def test_a_file_that_would_lie_outside_is_refused(tmp_path: Path, name: str) -> 
     with pytest.raises(ValueError, match="would lie outside"):
         loaded(tmp_path / "m.mar")
     assert not (tmp_path / "outside.py").exists()
+
+
+# TorchServe's directories.
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["--model_dir={0}"], ["--model_dir={1}", "--model-name=digits"]),
+        (["--model-dir", "{0}", "--workers=2"], ["--model-dir", "{1}", "--workers=2", "--model-name=digits"]),
+        (["--model_name=mnist", "--model_dir", "{0}"], ["--model_name=mnist", "--model_dir", "{1}"]),
+        (["--http_port=80"], ["--http_port=80"]),
+    ],
+)
+def test_the_archive_in_a_model_store_is_found(tmp_path: Path, given: list[str], expected: list[str]) -> None:
+    (tmp_path / "config").mkdir()
+    store = tmp_path / "model-store"
+    store.mkdir()
+    archive = store / "digits.mar"
+    archive.touch()
+    fill = [[each.format(tmp_path, archive) for each in words] for words in (given, expected)]
+    assert arguments_for(fill[0]) == fill[1]
+    (store / "second.mar").touch()
+    assert arguments_for(fill[0]) == fill[0]

@@ -3,6 +3,7 @@
 import sys
 
 from modelserver.cli.serve import run_runtime
+from modelserver_pytorch.store import arguments_for
 
 if __name__ == "__main__":
-    sys.exit(run_runtime(runtime="pytorch"))
+    sys.exit(run_runtime(arguments_for(sys.argv[1:]), runtime="pytorch"))

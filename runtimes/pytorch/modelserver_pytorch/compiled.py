@@ -65,13 +65,13 @@ def open_package(file: Path, device: torch.device, options: PyTorchSettings) -> 
         "%s does not say what it takes: torch checks it, and refuses batches of one if sizes are free", file.name
     )
     os.environ[_CHECK_INPUTS] = "1"
-    caller = Caller(
-        lambda *arguments: pytree.tree_unflatten(flat(*arguments), given),
-        Parameters([Parameter(name) for name in names]),
-        private_tensor_of,
-        device,
-        Numbers(torch.float32, integers=True),
-    )
+
+    def structured(*args: Any, **kwargs: Any) -> Any:
+        arguments = [*args, *(kwargs[name] for name in names[len(args) :] if name in kwargs)]
+        return pytree.tree_unflatten(flat(*arguments), given)
+
+    parameters = Parameters([Parameter(name) for name in names])
+    caller = Caller(structured, parameters, private_tensor_of, device, Numbers(torch.float32, integers=True))
     return Served(caller.answer)
 
 
