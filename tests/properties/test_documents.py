@@ -77,20 +77,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fuzzed]:
 
 @pytest.mark.parametrize("name", NAMES)
 @given(body=st.one_of(v1_bodies, v1_bodies, documents))
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_any_document_on_v1(server: Fuzzed, name: str, body: Any) -> None:
     server.post(f"/v1/models/{name}:predict", body)
 
 
 @pytest.mark.parametrize("name", NAMES)
 @given(body=st.one_of(v2_bodies, v2_bodies, documents))
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_any_document_on_v2(server: Fuzzed, name: str, body: Any) -> None:
     server.post(f"/v2/models/{name}/infer", body)
 
 
 @given(body=st.binary(max_size=60), length=st.none() | st.integers(-2, 70), name=st.sampled_from(NAMES))
-@settings(max_examples=100)
+@settings(max_examples=50)
 def test_any_bytes(server: Fuzzed, body: bytes, length: int | None, name: str) -> None:
     headers = {} if length is None else {"Inference-Header-Content-Length": str(length)}
     server.post(f"/v2/models/{name}/infer", body, headers)
@@ -98,14 +98,14 @@ def test_any_bytes(server: Fuzzed, body: bytes, length: int | None, name: str) -
 
 
 @given(body=v2_bodies, tail=st.binary(max_size=40), name=st.sampled_from(NAMES))
-@settings(max_examples=100)
+@settings(max_examples=50)
 def test_any_document_with_any_tail(server: Fuzzed, body: Any, tail: bytes, name: str) -> None:
     head = json.dumps(body).encode()
     server.post(f"/v2/models/{name}/infer", head + tail, {"Inference-Header-Content-Length": str(len(head))})
 
 
 @given(body=documents)
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_any_document_for_the_repository(server: Fuzzed, body: Any) -> None:
     server.post("/v2/repository/index", body)
     server.post("/v2/repository/models/nobody/load", body)
