@@ -60,6 +60,8 @@ class IndexEntry:
     version: str
     state: str
     reason: str = ""
+    #: The model's own, once it is ready.
+    properties: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from modelserver.errors import InvalidInput, Unimplemented
@@ -34,6 +35,8 @@ class Model:
     input_check: Literal["exact", "compatible"] = "exact"
     execution: Literal["auto", "inline", "thread"] = "auto"
     batching: BatchSettings | None = None
+    #: Free text by name for the metadata and the metrics, such as which engine serves which batch sizes.
+    properties: Mapping[str, str] = MappingProxyType({})
     #: What a runtime can be told. The fields of this instance's class are flags; the loader gives each model its own.
     settings: RuntimeSettings | None = None
     #: What ``parameters`` in ``model-settings.json`` say, of this one model.

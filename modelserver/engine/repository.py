@@ -98,7 +98,7 @@ class ModelRepository:
     def index(self, ready: bool = False) -> list[IndexEntry]:
         """Every version with its state and reason; children of the repository that were never loaded too."""
         entries = [
-            IndexEntry(name, version, self._versions[name][version].state, self._versions[name][version].reason)
+            self._versions[name][version].entry()
             for name in self._versions
             for version in self.versions(name)
         ]

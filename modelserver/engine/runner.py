@@ -22,7 +22,7 @@ from modelserver.engine.dispatch import Dispatch
 from modelserver.engine.results import to_response
 from modelserver.engine.stages import Stages
 from modelserver.errors import Code, DeadlineExceeded, ModelNotReady, ModelServerError, Unimplemented
-from modelserver.messages import InferRequest, InferResponse, ModelMetadata
+from modelserver.messages import IndexEntry, InferRequest, InferResponse, ModelMetadata
 from modelserver.model import Model
 
 log = logging.getLogger("modelserver.engine")
@@ -58,9 +58,15 @@ class ModelRunner:
             platform=model.platform,
             inputs=list(model.inputs),
             outputs=list(model.outputs),
+            properties=dict(model.properties),
             max_batch_size=0,
             streams=self._predict.streams,
         )
+
+    def entry(self) -> IndexEntry:
+        """This version in the repository's index."""
+        properties = self.model.properties if self.state == READY else {}
+        return IndexEntry(self.name, self.version, self.state, self.reason, properties)
 
     async def load(self, admission: Admission | None = None) -> None:
         """Run the model's ``load`` off the loop. A failure is the state's reason, and is raised as not ready.

@@ -120,6 +120,7 @@ class Metrics(Observer):
             "series": {key: series.state() for key, series in self._series.items()},
             "in_flight": in_flight,
             "index": {(entry.name, entry.version): entry.state for entry in index},
+            "properties": {(e.name, e.version): dict(e.properties) for e in index if e.properties},
             "registered": [],
         }
 
@@ -230,6 +231,7 @@ def _families(snapshot: Snapshot) -> list[Metric]:
         requests,
         in_flight,
         *_models(snapshot["index"]),
+        *_properties(snapshot["properties"]),
         InfoMetricFamily("modelserver_build", "The version of the server and of Python.", build),
         *(_folded(series, row) for row in _ROWS),
     ]
@@ -245,6 +247,16 @@ def _models(index: Mapping[tuple[str, str], str]) -> tuple[Metric, Metric]:
     for state, count in counts.items():
         models.add_metric([state], count)
     return models, ready
+
+
+def _properties(properties: Mapping[tuple[str, str], Mapping[str, str]]) -> Iterable[Metric]:
+    labels = ["model", "version", "property", "value"]
+    family = GaugeMetricFamily("modelserver_model_property", "What a model says of itself; always 1.", labels=labels)
+    for (model, version), values in properties.items():
+        for name, value in values.items():
+            family.add_metric([model, version, name, value], 1)
+    if family.samples:
+        yield family
 
 
 def _folded(series: Mapping[Key, SeriesState], row: _Row) -> Metric:

@@ -35,18 +35,22 @@ class Snapshot(TypedDict):
     in_flight: dict[str, int]
     #: (model, version) to state
     index: dict[tuple[str, str], str]
+    #: (model, version) to the model's properties
+    properties: dict[tuple[str, str], dict[str, str]]
     registered: list[FamilyState]
 
 
 def combined(snapshots: Sequence[Snapshot]) -> Snapshot:
     """One snapshot (``pid`` 0) for at least one process.
 
-    Counts and requests in flight add up; a model is in the worst state it has anywhere. Registered counters,
+    Counts and requests in flight add up; a model is in the worst state it has anywhere, and says of itself what it
+    says in one of them. Registered counters,
     histograms and summaries add up; the samples of other families get the label ``pid``.
     """
     states: dict[Key, list[SeriesState]] = {}
     in_flight: dict[str, int] = {}
     index: dict[tuple[str, str], str] = {}
+    properties: dict[tuple[str, str], dict[str, str]] = {}
     for snapshot in snapshots:
         for key, state in snapshot["series"].items():
             states.setdefault(key, []).append(state)
@@ -54,12 +58,15 @@ def combined(snapshots: Sequence[Snapshot]) -> Snapshot:
             in_flight[model] = in_flight.get(model, 0) + count
         for entry, word in snapshot["index"].items():
             index[entry] = max(index.get(entry, word), word, key=_badness)
+        for entry, said in snapshot["properties"].items():  # the same one's on every page
+            properties[entry] = min(properties.get(entry, said), said, key=lambda one: sorted(one.items()))
     return {
         "pid": 0,
         "version": snapshots[0]["version"],
         "series": {key: add_states(several) for key, several in states.items()},
         "in_flight": in_flight,
         "index": index,
+        "properties": properties,
         "registered": _registered(snapshots),
     }
 

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 
 from modelserver import BatchSettings, InferRequest, InferResponse, InvalidInput, Model, Tensor, TensorMetadata
+from modelserver_sklearn.engines import accelerate
 from modelserver_sklearn.files import read_estimator
 from modelserver_sklearn.methods import DEFAULT_OUTPUT, Methods
 from modelserver_sklearn.settings import SklearnSettings
@@ -36,6 +37,8 @@ class SklearnModel(Model):
 
         estimator = read_estimator(self.artifact(*self.artifacts), self.settings.skops_trusted)
         self._methods = Methods(estimator, self.settings)
+        calls, default = self._methods.calls, self._methods.default
+        self.properties = accelerate(self.name, estimator, calls, default, self.settings.accelerate)
         self._table = Table(estimator)
         self.inputs = self._table.inputs
         try:

@@ -26,6 +26,11 @@ class SklearnSettings(RuntimeSettings):
         "Answer probabilities, of scikit-learn models that have them and no other predict_method",
         variables=("PREDICT_PROBA",),
     )
+    accelerate: str = setting(
+        "auto",
+        "Engines besides a model's framework: auto (what is proved equal and faster), off,"
+        " or the one of this name: gtil, numpy, lean",
+    )
     skops_trusted: str = setting(
         "", "Types that a .skops file may hold besides those that skops itself trusts, separated by commas"
     )

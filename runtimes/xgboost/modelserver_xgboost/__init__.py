@@ -5,6 +5,7 @@ import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from modelserver import (
     setting,
 )
 from modelserver_xgboost.document import read_document
+from modelserver_xgboost.engines import accelerate
 from modelserver_xgboost.options import DEFAULT, PREDICT_TYPES, Options, options_of
 from modelserver_xgboost.rows import table_of
 from modelserver_xgboost.schema import BASE_MARGIN, saved_version, schema_of
@@ -35,10 +37,15 @@ _PREFIX = re.compile(r"\[[\d:]+\] \S+:\d+: (Check failed: .*?: (?=\S))?")
 
 @dataclass(frozen=True, slots=True)
 class XGBoostSettings(RuntimeSettings):
-    """What the runtime can be told: ``--nthread`` or ``MODELSERVER_NTHREAD``."""
+    """What the runtime can be told: ``--nthread`` or ``MODELSERVER_NTHREAD``, and so on."""
 
     nthread: int | None = setting(
         None, "Threads that one predict of XGBoost may use; the CPUs of this process when not set", minimum=1
+    )
+    accelerate: str = setting(
+        "auto",
+        "Engines besides a model's framework: auto (what is proved equal and faster), off,"
+        " or the one of this name: gtil, numpy, lean",
     )
 
 
@@ -81,7 +88,12 @@ class XGBoostModel(Model):
         self.inputs = self._schema.inputs
         self._has_margin = any(tensor.optional for tensor in self.inputs)
         self._example = np.zeros((1, self._schema.features), np.float32)
-        answer = self._answer(self._example, None, DEFAULT)
+        framework = partial(self._answer, margin=None, options=DEFAULT)
+        self._values = accelerate(
+            self.name, self._booster, document, self._schema.features, framework, self.settings.accelerate
+        )
+        self.properties = self._values.properties
+        answer = framework(self._example)
         self.outputs = [TensorMetadata("output-0", "FP32", [-1, *answer.shape[1:]])]
 
     def predict(self, request: InferRequest) -> dict[str, np.ndarray]:
@@ -98,6 +110,8 @@ class XGBoostModel(Model):
         try:
             if len(rows) == 0:  # XGBoost would answer without the other axes
                 return {"output-0": self._answer(self._example, None, options)[:0]}
+            if options is DEFAULT and margin is None:
+                return {"output-0": self._values(rows)}
             return {"output-0": self._answer(rows, margin, options)}
         except ValueError as exc:
             raise InvalidInput(f"XGBoost, for predict_type {options.predict_type}: {_reason(exc)}") from exc
