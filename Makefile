@@ -53,8 +53,9 @@ $(VENV)/.demo: pyproject.toml runtimes/sklearn/pyproject.toml constraints.txt
 	$(BIN)/python $(PIP_INSTALL) -c constraints.txt -e . -e runtimes/sklearn
 	@touch $@
 
-$(VENV)/.installed: $(VENV)/.demo runtimes/xgboost/pyproject.toml
-	$(BIN)/python $(PIP_INSTALL) -c constraints.txt -e ".[dev,pandas,yaml]" -e "runtimes/sklearn[skops]" -e "runtimes/xgboost[cpu]"
+$(VENV)/.installed: $(VENV)/.demo runtimes/xgboost/pyproject.toml runtimes/pytorch/pyproject.toml
+	$(BIN)/python $(PIP_INSTALL) -c constraints.txt -e ".[dev,pandas,yaml]" -e "runtimes/sklearn[skops,accelerate]" -e "runtimes/xgboost[cpu,accelerate]" \
+		-e "runtimes/pytorch[vision]"
 	@touch $@
 
 # The public clients want other versions of protobuf and pandas than we test with.
