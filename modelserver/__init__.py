@@ -22,15 +22,8 @@ if TYPE_CHECKING:
         Unavailable,
         Unimplemented,
     )
-    from modelserver.messages import (
-        Context,
-        InferRequest,
-        InferResponse,
-        ModelMetadata,
-        RequestedOutput,
-        ServerMetadata,
-        TensorMetadata,
-    )
+    from modelserver.messages import Context, InferRequest, InferResponse, RequestedOutput
+    from modelserver.metadata import ModelMetadata, ServerMetadata, TensorMetadata
     from modelserver.model import Model
     from modelserver.server import ModelServer
     from modelserver.settings import BatchSettings, ModelSettings, RuntimeSettings, ServerSettings
@@ -47,7 +40,7 @@ _HOMES = {
     "InferResponse": "messages",
     "InvalidInput": "errors",
     "Model": "model",
-    "ModelMetadata": "messages",
+    "ModelMetadata": "metadata",
     "ModelNotFound": "errors",
     "ModelNotReady": "errors",
     "ModelServer": "server",
@@ -56,10 +49,10 @@ _HOMES = {
     "RequestedOutput": "messages",
     "ResourceExhausted": "errors",
     "RuntimeSettings": "settings",
-    "ServerMetadata": "messages",
+    "ServerMetadata": "metadata",
     "ServerSettings": "settings",
     "Tensor": "tensor",
-    "TensorMetadata": "messages",
+    "TensorMetadata": "metadata",
     "Unavailable": "errors",
     "Unimplemented": "errors",
     "cpu_quota": "cpus",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from modelserver import __version__
 from modelserver.engine.dataplane import DataPlane
 from modelserver.engine.repository import Catalog, ModelRepository, ModelSource
-from modelserver.messages import ServerMetadata
+from modelserver.metadata import ServerMetadata
 from modelserver.protocols.cloudevents import CloudEventSettings
 from modelserver.protocols.v2_metadata import EXTENSIONS
 from modelserver.servers.answers import status_of
@@ -90,17 +90,11 @@ def compose(
         workers,
         allow_no_models=settings.allow_no_models,
     )
-    options = RestOptions(
-        max_body_bytes=settings.http_max_body_bytes,
-        compression_min_bytes=settings.compression_min_bytes,
-        request_timeout=settings.request_timeout,
-        cloudevents=CloudEventSettings(settings.ce_merge, settings.ce_source, settings.ce_type),
-    )
     rest: Any = RestDoor(
         dataplane,
         rest_app(dataplane, workers.metrics_page, status_of, docs=settings.enable_docs_url),
         watching,
-        options,
+        _rest_options(settings),
     )
     for wrap in middleware:  # around the whole application, so that nothing goes round it
         rest = wrap(rest)
@@ -114,6 +108,15 @@ def compose(
     )
     grpc = _grpc_door(settings, dataplane, watching, shared.grpc_port if shared else None)
     return Composition(dataplane, workers, rest, http, grpc, closing)
+
+
+def _rest_options(settings: ServerSettings) -> RestOptions:
+    return RestOptions(
+        max_body_bytes=settings.http_max_body_bytes,
+        compression_min_bytes=settings.compression_min_bytes,
+        request_timeout=settings.request_timeout,
+        cloudevents=CloudEventSettings(settings.ce_merge, settings.ce_source, settings.ce_type),
+    )
 
 
 def _grpc_door(

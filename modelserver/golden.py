@@ -20,7 +20,8 @@ import numpy as np
 
 from modelserver.datatypes import DTYPES
 from modelserver.errors import InvalidInput
-from modelserver.messages import Context, InferRequest, InferResponse, Json, TensorMetadata
+from modelserver.messages import Context, InferRequest, InferResponse, Json
+from modelserver.metadata import TensorMetadata
 from modelserver.tensor import Tensor
 
 #: Relative differences that are let through where a row says nothing: machines round differently in the last digits.

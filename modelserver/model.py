@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from modelserver.errors import InvalidInput, Unimplemented
-from modelserver.messages import InferRequest, TensorMetadata
+from modelserver.messages import InferRequest
+from modelserver.metadata import TensorMetadata
 from modelserver.settings import BatchSettings, RuntimeSettings
 from modelserver.tensor import NO_PARAMETERS, Parameters
 

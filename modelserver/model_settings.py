@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias, cast
 from modelserver.datatypes import DTYPES
 from modelserver.declaration import SettingError, nearest
 from modelserver.golden import GoldenRow, row_of
-from modelserver.messages import TensorMetadata
+from modelserver.metadata import TensorMetadata
 from modelserver.settings import BatchSettings
 from modelserver.tensor import Parameter, Parameters
 

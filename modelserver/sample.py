@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from modelserver.datatypes import DTYPES
-from modelserver.messages import TensorMetadata
+from modelserver.metadata import TensorMetadata
 from modelserver.tensor import Tensor
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from modelserver.engine.repository import ModelRepository
 from modelserver.errors import ModelServerError
-from modelserver.messages import ModelStatistics
+from modelserver.metadata import ModelStatistics
 from modelserver.siblings import Siblings
 from modelserver.telemetry.metrics import Metrics, Page, merge
 from modelserver.telemetry.snapshot import Snapshot

@@ -7,7 +7,8 @@
 2. 500 requests are in flight when SIGTERM arrives; the client goes on until the server says that it is not ready.
    Counted: the requests without an answer of 200.
 
-Exits with 1 when the sleeping p99 is not under 10 ms, or a request is lost. The result goes to results/responsiveness.json.
+Exits with 1 when the sleeping p99 is not under 10 ms, or a request is lost. The result is
+results/responsiveness.json.
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ async def stop_under_load(process: subprocess.Popen[bytes], port: int) -> dict[s
 
     async with httpx.AsyncClient(limits=limits, timeout=60) as client, httpx.AsyncClient(timeout=60) as probe:
         workers = [asyncio.create_task(one(client)) for _ in range(IN_FLIGHT)]
-        while sent < 2 * IN_FLIGHT:
+        while sent < 2 * IN_FLIGHT:  # noqa: ASYNC110 - a count has no event
             await asyncio.sleep(0.01)
         process.send_signal(signal.SIGTERM)
         while ready:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from modelserver.datatypes import DTYPES, pack_bytes
-from modelserver.messages import ModelMetadata, TensorMetadata
+from modelserver.metadata import ModelMetadata, TensorMetadata
 from modelserver.protocols.v2_grpc_contents import FIELDS
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from typing import Protocol, cast
 from modelserver.cli import inputs
 from modelserver.cli.flags import Parser
 from modelserver.errors import Code, InvalidInput, ModelServerError
-from modelserver.messages import Context, InferRequest, InferResponse, ModelMetadata, TensorMetadata
+from modelserver.messages import Context, InferRequest, InferResponse
+from modelserver.metadata import ModelMetadata, TensorMetadata
 from modelserver.protocols import jsonlib, v1, v2_rest
 
 PROTOCOLS = ("v1", "v2", "v2-binary", "grpc")

@@ -11,7 +11,8 @@ import numpy as np
 
 from modelserver.datatypes import DTYPES, NUMERIC
 from modelserver.errors import InvalidInput
-from modelserver.messages import Json, TensorMetadata
+from modelserver.messages import Json
+from modelserver.metadata import TensorMetadata
 from modelserver.protocols import jsonlib
 from modelserver.tensor import Tensor
 

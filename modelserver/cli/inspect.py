@@ -12,7 +12,7 @@ from modelserver.artifact import Artifact, ArtifactError, Broken, Repository, fi
 from modelserver.cli.flags import Parser
 from modelserver.inspection import Findings, inspect, sha256_of
 from modelserver.inspection.skew import skews
-from modelserver.messages import TensorMetadata
+from modelserver.metadata import TensorMetadata
 
 #: The files of the official runtimes, whether they are installed here or not.
 PATTERNS = {

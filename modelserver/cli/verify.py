@@ -17,7 +17,8 @@ from modelserver.cli.comparison import EQUAL, difference, spread, stacked, v1_di
 from modelserver.cli.flags import Parser
 from modelserver.errors import ModelNotReady, ModelServerError
 from modelserver.golden import GoldenRow, read_rows
-from modelserver.messages import InferRequest, InferResponse, TensorMetadata
+from modelserver.messages import InferRequest, InferResponse
+from modelserver.metadata import TensorMetadata
 from modelserver.model_settings import GOLDEN_NAME
 from modelserver.sample import sample_inputs
 from modelserver.tensor import Tensor

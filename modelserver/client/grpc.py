@@ -10,7 +10,8 @@ from typing import Any, Self, TypeAlias, cast
 import grpc
 
 from modelserver.errors import Code, DeadlineExceeded, ModelServerError
-from modelserver.messages import InferRequest, InferResponse, ModelMetadata, ServerMetadata
+from modelserver.messages import InferRequest, InferResponse
+from modelserver.metadata import ModelMetadata, ServerMetadata
 from modelserver.protocols import v2_grpc_metadata as wire
 from modelserver.protocols.v2_grpc import decode_response, encode_request
 

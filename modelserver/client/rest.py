@@ -11,7 +11,8 @@ from urllib.parse import quote
 import httpx
 
 from modelserver.errors import DeadlineExceeded, InvalidInput, ModelServerError, Unavailable
-from modelserver.messages import InferRequest, InferResponse, ModelMetadata, TensorMetadata
+from modelserver.messages import InferRequest, InferResponse
+from modelserver.metadata import ModelMetadata, TensorMetadata
 from modelserver.protocols import jsonlib, v1, v2_rest
 from modelserver.protocols.codec import Wire
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from modelserver.datatypes import NUMERIC
 from modelserver.errors import InvalidInput
-from modelserver.messages import InferRequest, TensorMetadata
+from modelserver.messages import InferRequest
+from modelserver.metadata import TensorMetadata
 from modelserver.model import Model
 from modelserver.tensor import Tensor
 

@@ -9,14 +9,8 @@ from typing import Protocol, TypeAlias
 from modelserver.engine.repository import ModelRepository
 from modelserver.engine.runner import READY
 from modelserver.errors import ModelNotReady, ServerNotReady
-from modelserver.messages import (
-    IndexEntry,
-    InferRequest,
-    InferResponse,
-    ModelMetadata,
-    ModelStatistics,
-    ServerMetadata,
-)
+from modelserver.messages import InferRequest, InferResponse
+from modelserver.metadata import IndexEntry, ModelMetadata, ModelStatistics, ServerMetadata
 
 #: One response, or a stream of them.
 Answer: TypeAlias = InferResponse | AsyncIterator[InferResponse]

@@ -11,7 +11,7 @@ from typing import Protocol
 from modelserver.engine.admission import Admission
 from modelserver.engine.runner import LOADING, READY, UNAVAILABLE, ModelRunner, reason_of
 from modelserver.errors import ModelNotFound, ModelNotReady
-from modelserver.messages import IndexEntry
+from modelserver.metadata import IndexEntry
 from modelserver.model import Model
 
 log = logging.getLogger("modelserver.engine")
@@ -97,11 +97,7 @@ class ModelRepository:
 
     def index(self, ready: bool = False) -> list[IndexEntry]:
         """Every version with its state and reason; children of the repository that were never loaded too."""
-        entries = [
-            self._versions[name][version].entry()
-            for name in self._versions
-            for version in self.versions(name)
-        ]
+        entries = [self._versions[name][version].entry() for name in self._versions for version in self.versions(name)]
         entries += [
             IndexEntry(name, "", UNAVAILABLE, "not loaded")
             for name in self._catalog.names()

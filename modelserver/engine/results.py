@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from modelserver.errors import InvalidInput, ModelServerError
-from modelserver.messages import InferRequest, InferResponse, TensorMetadata
+from modelserver.messages import InferRequest, InferResponse
+from modelserver.metadata import TensorMetadata
 from modelserver.tensor import Tensor, as_array
 
 #: KServe's name of an output that nobody named.

@@ -22,7 +22,8 @@ from modelserver.engine.dispatch import Dispatch
 from modelserver.engine.results import to_response
 from modelserver.engine.stages import Stages
 from modelserver.errors import Code, DeadlineExceeded, ModelNotReady, ModelServerError, Unimplemented
-from modelserver.messages import IndexEntry, InferRequest, InferResponse, ModelMetadata
+from modelserver.messages import InferRequest, InferResponse
+from modelserver.metadata import IndexEntry, ModelMetadata
 from modelserver.model import Model
 
 log = logging.getLogger("modelserver.engine")

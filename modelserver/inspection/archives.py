@@ -15,7 +15,7 @@ from modelserver.inspection.estimators import tree_findings
 from modelserver.inspection.findings import Findings, Unreadable
 from modelserver.inspection.nodes import Global, Made, Node, Pickle
 from modelserver.inspection.pickles import read_pickle
-from modelserver.messages import TensorMetadata
+from modelserver.metadata import TensorMetadata
 
 #: A member that describes a model is never larger; a hostile one is not unpacked.
 LARGEST_MEMBER = 512 * 1024 * 1024

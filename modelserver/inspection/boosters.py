@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from modelserver.inspection import ubjson
 from modelserver.inspection.findings import Findings, Unreadable
-from modelserver.messages import TensorMetadata
+from modelserver.metadata import TensorMetadata
 
 # XGBoost writes keys in their order, so the version is at the very end of a file.
 _JSON_END = re.compile(rb'"version"\s*:\s*\[\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*\]\s*\}\s*$')

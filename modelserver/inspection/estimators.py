@@ -9,7 +9,7 @@ from modelserver.inspection.boosters import booster_findings
 from modelserver.inspection.findings import Findings, Unreadable
 from modelserver.inspection.nodes import Global, Made, Node, Pickle, dtype_code, elements_of
 from modelserver.inspection.pickles import read_pickle
-from modelserver.messages import TensorMetadata
+from modelserver.metadata import TensorMetadata
 
 #: Top-level module -> the distribution it comes from, for the frameworks whose models come as pickles.
 DISTRIBUTIONS = {

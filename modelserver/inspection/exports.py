@@ -11,7 +11,7 @@ from modelserver.inspection.estimators import class_of, tree_findings
 from modelserver.inspection.findings import Findings, Unreadable
 from modelserver.inspection.nodes import Made, Node, Pickle
 from modelserver.inspection.pickles import read_pickle
-from modelserver.messages import TensorMetadata
+from modelserver.metadata import TensorMetadata
 
 #: ``torch.save`` before zip archives: the number that its first pickle holds.
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C

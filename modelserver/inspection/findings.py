@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from modelserver.messages import TensorMetadata
+from modelserver.metadata import TensorMetadata
 
 
 class Unreadable(ValueError):

@@ -16,7 +16,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelserver.errors import InvalidInput
-from modelserver.messages import Json, TensorMetadata
+from modelserver.messages import Json
+from modelserver.metadata import TensorMetadata
 from modelserver.protocols.arrays import array_of_flat, flattened, is_base64, natural_datatype
 from modelserver.protocols.jsonlib import shown
 from modelserver.protocols.offences import place

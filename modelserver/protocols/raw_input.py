@@ -9,7 +9,7 @@ import numpy as np
 
 from modelserver.datatypes import dtype_of
 from modelserver.errors import InvalidInput
-from modelserver.messages import TensorMetadata
+from modelserver.metadata import TensorMetadata
 from modelserver.tensor import Tensor
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from modelserver.errors import InvalidInput
-from modelserver.messages import Duration, IndexEntry, ModelMetadata, ModelStatistics, ServerMetadata, TensorMetadata
+from modelserver.metadata import Duration, IndexEntry, ModelMetadata, ModelStatistics, ServerMetadata, TensorMetadata
 from modelserver.protocols._pb import health_pb2 as health
 from modelserver.protocols._pb import inference_pb2 as pb
 from modelserver.protocols.v2_grpc_contents import varint

@@ -8,14 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from modelserver.messages import (
-    Duration,
-    IndexEntry,
-    ModelMetadata,
-    ModelStatistics,
-    ServerMetadata,
-    TensorMetadata,
-)
+from modelserver.metadata import Duration, IndexEntry, ModelMetadata, ModelStatistics, ServerMetadata, TensorMetadata
 
 Object: TypeAlias = dict[str, Any]
 

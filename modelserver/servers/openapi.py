@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 
 from modelserver.engine.dataplane import DataPlane
 from modelserver.errors import ModelServerError
-from modelserver.messages import ModelMetadata, TensorMetadata
+from modelserver.metadata import ModelMetadata, TensorMetadata
 
 Object: TypeAlias = dict[str, Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from modelserver.messages import IndexEntry
+from modelserver.metadata import IndexEntry
 
 #: The repository's index, asked when a model is met for the first time and when the page is made.
 Index: TypeAlias = Callable[[], Sequence[IndexEntry]]

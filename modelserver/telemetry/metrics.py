@@ -20,7 +20,8 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from modelserver.errors import Code
-from modelserver.messages import Context, ModelStatistics
+from modelserver.messages import Context
+from modelserver.metadata import ModelStatistics
 from modelserver.telemetry.labels import INFERENCE_VERBS, Index, known
 from modelserver.telemetry.observer import Observer
 from modelserver.telemetry.series import BYTES, SECONDS, HistogramState, Series, SeriesState, add_histograms

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from modelserver.messages import Duration, ModelStatistics
+from modelserver.metadata import Duration, ModelStatistics
 from modelserver.telemetry.labels import INFERENCE_VERBS
 from modelserver.telemetry.series import SeriesState, add_states
 from modelserver.telemetry.snapshot import Snapshot

@@ -12,7 +12,7 @@ import pytest
 from google.protobuf import json_format
 
 from modelserver.cli import banner
-from modelserver.messages import ModelMetadata, TensorMetadata
+from modelserver.metadata import ModelMetadata, TensorMetadata
 from modelserver.protocols import v2_rest
 
 REST, GRPC = "http://localhost:8080", "localhost:8081"

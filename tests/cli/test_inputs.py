@@ -9,7 +9,7 @@ import pytest
 
 from modelserver.cli import inputs
 from modelserver.errors import InvalidInput
-from modelserver.messages import TensorMetadata
+from modelserver.metadata import TensorMetadata
 from modelserver.tensor import Tensor
 
 MATRIX = [TensorMetadata("x", "FP32", [-1, 2])]

@@ -13,7 +13,8 @@ import pytest
 
 from modelserver.client.rest import RestClient, RestProtocol
 from modelserver.errors import Code, DeadlineExceeded, ModelServerError, Unavailable
-from modelserver.messages import Context, InferRequest, TensorMetadata
+from modelserver.messages import Context, InferRequest
+from modelserver.metadata import TensorMetadata
 from modelserver.model import Model
 from modelserver.tensor import Tensor
 from modelserver.testing import InMemoryServer

@@ -85,19 +85,19 @@ def is_error(reply: Reply, *statuses: int) -> bool:
 
 
 @pytest.mark.parametrize("path", UNKNOWN)
-@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
-async def test_what_is_not_there_is_a_json_error(peer: Peer, method: str, path: str) -> None:
-    reply = await peer.rest(method, path)
-    assert is_error(reply, 404, 405)
-    assert {"x-request-id", "server-timing"} <= set(reply.headers)
+async def test_what_is_not_there_is_a_json_error(peer: Peer, path: str) -> None:
+    for method in ("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
+        reply = await peer.rest(method, path)
+        assert is_error(reply, 404, 405)
+        assert {"x-request-id", "server-timing"} <= set(reply.headers)
 
 
 @pytest.mark.parametrize("path", [*INFERENCE, "/v1/models/nobody:predict", "/v2/models/nobody/infer"])
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"])
-async def test_inference_takes_post_alone(peer: Peer, method: str, path: str) -> None:
-    reply = await peer.rest(method, path)
-    assert is_error(reply, 405)
-    assert reply.headers["allow"] == "POST"
+async def test_inference_takes_post_alone(peer: Peer, path: str) -> None:
+    for method in ("GET", "PUT", "DELETE", "PATCH", "OPTIONS"):
+        reply = await peer.rest(method, path)
+        assert is_error(reply, 405)
+        assert reply.headers["allow"] == "POST"
 
 
 @pytest.mark.parametrize("path", [*INFERENCE, *REPOSITORY, "/v2/nothing"])
@@ -108,9 +108,9 @@ async def test_head_has_a_status_and_no_body(peer: Peer, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", GET)
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH"])
-async def test_what_is_read_is_not_written(peer: Peer, method: str, path: str) -> None:
-    assert is_error(await peer.rest(method, path), 405)
+async def test_what_is_read_is_not_written(peer: Peer, path: str) -> None:
+    for method in ("PUT", "DELETE", "PATCH"):
+        assert is_error(await peer.rest(method, path), 405)
 
 
 @pytest.mark.parametrize(

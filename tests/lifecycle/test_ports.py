@@ -19,8 +19,7 @@ def first(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         assert server.stop() == 0
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-@pytest.mark.parametrize("taken", ["http", "grpc"])
+@pytest.mark.parametrize(("taken", "workers"), [("http", "1"), ("grpc", "1"), ("grpc", "2")])
 def test_a_taken_port_is_one_line_and_a_code(first: Served, tmp_path: Path, taken: str, workers: str) -> None:
     port = first.http_port if taken == "http" else first.grpc_port
     ports = {"http": "0", "grpc": "0", taken: str(port)}

@@ -78,8 +78,7 @@ def test_no_models_is_ready_where_it_is_asked_for(tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGTERM, 1), (signal.SIGINT, 1), (signal.SIGTERM, 2)])
 def test_a_signal_while_it_loads(tmp_path: Path, number: int, workers: int) -> None:
     with Served(tmp_path, "slow-load", workers=workers) as server:
         assert server.rest("GET", "/v2/health/live").status == 200

@@ -16,7 +16,8 @@ from hypothesis.extra import numpy as hnp
 
 from modelserver.datatypes import DTYPES
 from modelserver.errors import InvalidInput
-from modelserver.messages import InferRequest, InferResponse, TensorMetadata
+from modelserver.messages import InferRequest, InferResponse
+from modelserver.metadata import TensorMetadata
 from modelserver.protocols import v1
 from modelserver.protocols.jsonlib import dumps, loads
 from modelserver.tensor import Tensor

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from modelserver.errors import InvalidInput
-from modelserver.messages import Duration, IndexEntry, ModelMetadata, ModelStatistics, ServerMetadata, TensorMetadata
+from modelserver.metadata import Duration, IndexEntry, ModelMetadata, ModelStatistics, ServerMetadata, TensorMetadata
 from modelserver.protocols import v2_grpc_metadata as wire
 from modelserver.protocols._pb import inference_pb2 as pb
 

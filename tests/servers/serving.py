@@ -13,7 +13,8 @@ from modelserver.client.grpc import GrpcClient
 from modelserver.composition import compose
 from modelserver.engine.loader import NoCatalog, sources_of_models
 from modelserver.errors import Code, InvalidInput, ModelServerError, ResourceExhausted, Unavailable
-from modelserver.messages import Context, InferRequest, TensorMetadata
+from modelserver.messages import Context, InferRequest
+from modelserver.metadata import TensorMetadata
 from modelserver.model import Model
 from modelserver.settings import ServerSettings
 from modelserver.tensor import Tensor

@@ -4,7 +4,7 @@ import grpc
 import pytest
 
 from modelserver.errors import Code, ModelServerError
-from modelserver.messages import TensorMetadata
+from modelserver.metadata import TensorMetadata
 from modelserver.protocols._pb import inference_pb2
 from modelserver.protocols.v2_grpc import decode_response, encode_request
 from modelserver.servers.grpc import STATUS

@@ -9,7 +9,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from modelserver.errors import Code
-from modelserver.messages import Context, Duration, IndexEntry, ModelStatistics
+from modelserver.messages import Context
+from modelserver.metadata import Duration, IndexEntry, ModelStatistics
 from modelserver.telemetry.metrics import Metrics, Page, merge
 
 INDEX = [IndexEntry("iris", "1", "READY"), IndexEntry("iris", "2", "LOADING"), IndexEntry("broken", "1", "UNAVAILABLE")]

@@ -1,5 +1,6 @@
 """Another engine for a booster's trees, treelite's GTIL: offered here, proved and timed by modelserver.acceleration."""
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -8,24 +9,28 @@ import numpy as np
 
 from modelserver.acceleration import Accelerated, Engine, accelerated, probe_rows, tree_engine
 
+#: Objectives whose base score is kept as a probability.
+_LOGISTIC = frozenset({"binary:logistic", "binary:logitraw", "reg:logistic"})
+
 
 def accelerate(
     name: str, booster: Any, document: Mapping[str, Any], features: int, framework: Engine, asked: str
 ) -> Accelerated:
     """``framework`` (rows of floats -> values), by way of GTIL for the batch sizes where it is equal and faster."""
     trees = _trees(document)
-    labels = document["learner"]["objective"]["name"] == "multi:softmax"
-    makers: dict[str, Callable[[], Engine]] = {"gtil": partial(_gtil, booster, framework, labels)} if trees else {}
+    build = partial(_gtil, booster, document["learner"], framework)
+    makers: dict[str, Callable[[], Engine]] = {"gtil": build} if trees else {}
     return accelerated(name, framework, makers, partial(_probes, trees, features), asked, exact=True)
 
 
-def _gtil(booster: Any, framework: Engine, labels: bool) -> Engine:
+def _gtil(booster: Any, learner: Mapping[str, Any], framework: Engine) -> Engine:
     try:
         import treelite
     except ModuleNotFoundError:
         raise ModuleNotFoundError('treelite is not installed: pip install "modelserver-xgboost[accelerate]"') from None
     model = treelite.frontend.from_xgboost(booster)
-    predict = tree_engine(model)
+    predict = tree_engine(model, base=_logit(learner))
+    labels = learner["objective"]["name"] == "multi:softmax"
     # treelite always has the axes of targets and of classes; XGBoost leaves out those that have one element.
     rest = framework(np.zeros((1, model.num_feature), np.float32)).shape[1:]
 
@@ -36,6 +41,14 @@ def _gtil(booster: Any, framework: Engine, labels: bool) -> Engine:
         return answer.reshape(len(rows), *rest)
 
     return run
+
+
+def _logit(learner: Mapping[str, Any]) -> float | None:
+    """The margin of a stored probability, in the steps of FP32 that XGBoost takes; treelite takes them in FP64."""
+    if learner["objective"]["name"] not in _LOGISTIC:
+        return None
+    probability = np.float32(str(learner["learner_model_param"]["base_score"]).strip("[]"))
+    return -math.log(float(np.float32(1) / probability - np.float32(1)))
 
 
 def _trees(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
