@@ -81,8 +81,28 @@ Again on your machine: `python benchmarks/responsiveness/run.py && python benchm
 """
 
 
+def pytorch(result: dict[str, Any]) -> str:
+    """What serving adds to a PyTorch model's own call."""
+    rows = "\n".join(
+        f"| {each['name']} | {each['direct_us']:,.1f} | {each['served_us']:,.1f} |" for each in result["results"]
+    )
+    return f"""## PyTorch's predict stage (`pytorch/`)
+
+An exported program, FP32, batch of 1: a direct call of its module in inference mode, and the predict stage of a request
+as Server-Timing reports it. One process, {result["method"]["threads"]} threads, in turns; medians of
+{result["method"]["rounds"]} rounds of {result["method"]["calls"]} calls. Target: within 5 % or 20 us of the direct call.
+
+{facts(result)}
+| | direct call, us | predict stage, us |
+|---|---:|---:|
+{rows}
+
+Again on your machine: `python benchmarks/pytorch/run.py && python benchmarks/render.py`
+"""
+
+
 #: The sections of the page in their order: the result's file name and who writes about it.
-SECTIONS = {"micro": micro, "responsiveness": responsiveness}
+SECTIONS = {"micro": micro, "responsiveness": responsiveness, "pytorch": pytorch}
 
 
 def page(results: Path = HERE / "results") -> str:

@@ -73,6 +73,7 @@ class ModelServer:
         self._loading: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
         self._interrupted = False
+        self._worker = False
 
     def serve(
         self,
@@ -178,6 +179,7 @@ class ModelServer:
 
     async def _live(self, sources: list[ModelSource], catalog: Catalog, shared: SharedPorts | None) -> int:
         """The whole life of one process; 1 when it ended because a model failed to load."""
+        self._worker = shared is not None
         with stop_signals(self._signalled, worker=shared is not None):
             await self._start(sources, catalog, shared)
             stopping = asyncio.create_task(self._stop.wait())
@@ -192,6 +194,8 @@ class ModelServer:
             return int(failed)
 
     def _signalled(self, number: int) -> None:
+        if self._stop.is_set() and self._worker:
+            return  # a signal to the whole group, and the supervisor's own word: it is the one to lose patience
         if self._stop.is_set():
             log.warning("stopping at once: a second signal")
             os._exit(1)

@@ -63,7 +63,12 @@ class Served:
         self.lines: list[str] = []
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "GATE": str(gate)}
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+            start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -155,6 +160,10 @@ class Served:
 
     def signal(self, number: int = signal.SIGTERM) -> None:
         self.process.send_signal(number)
+
+    def signal_group(self, number: int) -> None:
+        """As a terminal does, and ``timeout``: to the server and to its workers."""
+        os.killpg(self.process.pid, number)
 
     def wait(self) -> int:
         """The exit code, and no traceback in the log."""

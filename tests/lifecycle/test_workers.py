@@ -6,6 +6,8 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import grpc
 import pytest
@@ -100,3 +102,16 @@ def test_a_replacement_knows_what_was_unloaded(server: Served) -> None:
     assert {server.predict("pid").status for _ in range(SEVERAL)} == {503}
     assert server.rest("POST", "/v2/repository/models/pid/load").status == 200
     assert {server.predict("pid").status for _ in range(SEVERAL)} == {200}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_whole_group_is_one_stop(tmp_path: Path, number: signal.Signals) -> None:
+    with Served(tmp_path, "held", workers=2) as server, ThreadPoolExecutor() as pool:
+        server.until_ready()
+        flight = pool.submit(server.predict, "held")
+        server.entered(1)
+        server.signal_group(number)
+        until("both workers to stop", lambda: server.log.count("stopping: not ready") == 2)
+        server.open("go")
+        assert flight.result().status == 200
+        assert server.wait() == 0
