@@ -101,6 +101,30 @@ Again on your machine: `python benchmarks/pytorch/run.py && python benchmarks/re
 """
 
 
+def acceleration(result: dict[str, Any]) -> str:
+    """What a runtime's predict costs against the framework's own call."""
+    method = result["method"]
+    rows = "\n".join(
+        f"| {each['name']} | `{each['call']}` | {each['rows']:,} | {each['framework_us']:,.0f} | {each['ours_us']:,.0f}"
+        f" | {each['ratio']:.1f} | {each['target'] or ''} | {'bit for bit' if each['bit_equal'] else 'within 1e-12'} |"
+        for each in result["results"]
+    )
+    return f"""## Engines beside the framework (`acceleration/`)
+
+The whole `predict` of a runtime (a request in, arrays out) against the framework's own call for the same rows, in one
+process. 30 features; which engine serves which batch sizes was decided when the model was loaded, as it always is
+([how](../docs/how-to/acceleration.md)).
+
+{facts(result)}- Method: {method["rounds"]} rounds of {method["seconds"]} s each, framework and ours in turns; medians.
+
+| model | the framework's call | rows | framework, us | ours, us | times faster | target | answers are equal |
+|---|---|---:|---:|---:|---:|---:|---|
+{rows}
+
+Again on your machine: `python benchmarks/acceleration/run.py && python benchmarks/render.py`
+"""
+
+
 #: The sections of the page in their order: the result's file name and who writes about it.
 SECTIONS = {"micro": micro, "responsiveness": responsiveness, "pytorch": pytorch}
 

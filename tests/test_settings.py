@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from modelserver.declaration import FALSE_WORDS, TRUE_WORDS, SettingError, boolean, settings_of
 from modelserver.config_file import read_file
+from modelserver.declaration import FALSE_WORDS, TRUE_WORDS, SettingError, boolean, settings_of
 from modelserver.settings import BatchSettings, ModelSettings, ServerSettings
 
 ROOT = Path(__file__).parent.parent
