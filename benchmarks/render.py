@@ -90,7 +90,8 @@ def pytorch(result: dict[str, Any]) -> str:
 
 An exported program, FP32, batch of 1: a direct call of its module in inference mode, and the predict stage of a request
 as Server-Timing reports it. One process, {result["method"]["threads"]} threads, in turns; medians of
-{result["method"]["rounds"]} rounds of {result["method"]["calls"]} calls. Target: within 5 % or 20 us of the direct call.
+{result["method"]["rounds"]} rounds of {result["method"]["calls"]} calls. Target: at most 5 % or 20 us over the direct
+call.
 
 {facts(result)}
 | | direct call, us | predict stage, us |

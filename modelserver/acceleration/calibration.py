@@ -14,7 +14,7 @@ from modelserver.acceleration.proof import Engine
 #: Rows of the batches that are timed. Each stands for the sizes that are nearer to it than to the next, as ratios.
 SIZES = (1, 8, 64, 512)
 #: Seconds that all timing may take; what is not timed by then is the framework's.
-BUDGET = 0.5
+BUDGET = 0.25
 REPEATS = 7
 #: An engine must need no more than this share of the framework's time: anything less is not worth a surprise.
 SHARE = 0.8

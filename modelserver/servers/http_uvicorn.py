@@ -12,6 +12,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from modelserver.ports import bind
+from modelserver.protocols.v2_rest import encode_error
 
 #: Connections that may wait to be accepted, as uvicorn has it.
 BACKLOG = 2048
@@ -71,10 +72,23 @@ class UvicornListener:
 
 
 class _Protocol(HttpToolsProtocol):
-    """uvicorn's, with the parts of an answer sent as one."""
+    """uvicorn's, with the parts of an answer sent as one, and our error for what is not HTTP."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(_Corked(transport))  # type: ignore[arg-type]
+
+    def send_400_response(self, msg: str) -> None:
+        body = encode_error(msg)
+        lines = (
+            b"HTTP/1.1 400 Bad Request",
+            b"content-type: application/json",
+            b"content-length: %d" % len(body),
+            b"connection: close",
+            b"",
+            body,
+        )
+        self.transport.write(b"\r\n".join(lines))
+        self.transport.close()
 
 
 class _Corked:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 
 import pytest
@@ -169,7 +170,10 @@ async def test_bytes_that_are_no_request_do_no_harm(peer: Peer, request_line: by
     address = ("127.0.0.1", peer.server.http_port)
     with socket.create_connection(address, timeout=20) as connection:
         connection.setblocking(False)
-        await _exchange(connection, request_line + b"\r\nHost: a\r\nConnection: close\r\n\r\n")
+        reply = await _exchange(connection, request_line + b"\r\nHost: a\r\nConnection: close\r\n\r\n")
+    head, _, body = reply.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 4")
+    assert list(json.loads(body)) == ["error"]
     assert (await peer.rest("GET", "/v2/health/live")).status == 200
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from modelserver.acceleration import Accelerated, Engine, accelerated, probe_rows, tree_engine
 
 #: Objectives whose base score is kept as a probability.
-_LOGISTIC = frozenset({"binary:logistic", "binary:logitraw", "reg:logistic"})
+_LOGISTIC = frozenset({"binary:logistic", "reg:logistic"})
 
 
 def accelerate(
