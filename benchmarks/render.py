@@ -117,6 +117,7 @@ process. 30 features; which engine serves which batch sizes was decided when the
 ([how](../docs/how-to/acceleration.md)).
 
 {facts(result)}- Method: {method["rounds"]} rounds of {method["seconds"]} s each, framework and ours in turns; medians.
+  {method["threads"]} thread for either.
 
 | model | the framework's call | rows | framework, us | ours, us | times faster | target | answers are equal |
 |---|---|---:|---:|---:|---:|---:|---|

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import MappingProxyType
 
 import modelserver
 from modelserver import InferRequest, Model, Tensor, errors, testing
@@ -35,6 +36,8 @@ def rows(text: str) -> Iterator[list[str]]:
 
 
 class Everything(Model):
+    properties = MappingProxyType({"engines": "mine"})
+
     def predict(self, request: InferRequest) -> object:
         return {"y": request.array()}
 
