@@ -50,7 +50,7 @@ class Proof:
         self.rows = rows
         self._exact = exact
         self._end = time.perf_counter() + seconds
-        slow = _seconds_by_row(framework, rows) * len(rows)
+        slow = _arithmetic(framework, rows, seconds)
         if slow > seconds:
             raise Refused(f"takes {slow:.1f} s for {len(rows)} probe rows: its calls are not what costs")
         random = np.random.default_rng(21)
@@ -96,18 +96,19 @@ class Proof:
             return
 
 
-def _seconds_by_row(framework: Engine, rows: np.ndarray) -> float:
-    """What a row costs besides the call: a few rows against one, each at its best of three."""
-    few, one = rows[-FEW:], rows[-1:]
-    best = [math.inf, math.inf]
+def _arithmetic(framework: Engine, rows: np.ndarray, seconds: float) -> float:
+    """Seconds that the rows take besides the call, from a few rows against one; measured again while it looks slow."""
+    best = {FEW: math.inf, 1: math.inf}
+    needed = math.inf
     for _ in range(3):
-        for index, part in enumerate((one, few)):
+        for count in (1, FEW):
             start = time.perf_counter()
-            _answer(framework, part)
-            best[index] = min(best[index], time.perf_counter() - start)
-        if best[1] < 0.001:  # it is not slow
-            return 0.0
-    return (best[1] - best[0]) / (FEW - 1)
+            _answer(framework, rows[-count:])
+            best[count] = min(best[count], time.perf_counter() - start)
+        needed = (best[FEW] - best[1]) / (FEW - 1) * len(rows)
+        if needed <= seconds:
+            break
+    return needed
 
 
 def _answer(engine: Engine, rows: np.ndarray) -> Any:

@@ -6,7 +6,7 @@ decided here: it is found out on probe rows, so a formula that an estimator does
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -30,13 +30,13 @@ def accelerate(
         return {}
     names = getattr(estimator, "feature_names_in_", None)
     columns = None if names is None else [str(column) for column in names]
+    probes = cache(partial(_probes, estimator, features))
     first: Accelerated | None = None
     for method in dict.fromkeys((default, *_OTHERS)):
         if method not in calls or (first is not None and not first.active):
             continue
         framework = calls[method]
         by_array = framework if columns is None else partial(_by_name, framework, columns)
-        probes = partial(_probes, estimator, features)
         found = accelerated(f"{name}, {method}", by_array, _makers(estimator, method), probes, asked, first)
         if found.active:
             calls[method] = found if columns is None else Columns(framework, found)
