@@ -119,7 +119,7 @@ def _finish(estimator: Any, kind: str, method: str) -> Finish:
 
 
 def _depths(estimator: Any) -> Callable[[np.ndarray], np.ndarray]:
-    """Leaves [n, trees] of an isolation forest -> scores [n]; treelite's own are 1e-8 away from scikit-learn's."""
+    """Leaves [n, trees] of an isolation forest -> scores [n]; treelite's own are 2e-9 away from scikit-learn's."""
     from sklearn.ensemble._iforest import _average_path_length
 
     lengths = [
@@ -129,7 +129,8 @@ def _depths(estimator: Any) -> Callable[[np.ndarray], np.ndarray]:
     starts = np.cumsum([0, *(len(each) for each in lengths[:-1])])
     every = np.concatenate(lengths)
     most = len(lengths) * _average_path_length([estimator._max_samples])
-    return lambda leaves: -(2 ** -(every[leaves.astype(np.intp) + starts].sum(axis=1) / most))
+    # One after the other: the order of a plain sum is its own.
+    return lambda leaves: -(2 ** -(np.add.accumulate(every[leaves.astype(np.intp) + starts], axis=1)[:, -1] / most))
 
 
 def _of_scores(offset: float) -> dict[str, Finish]:
