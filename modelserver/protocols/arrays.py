@@ -46,10 +46,10 @@ _MOST_AXES = 64
 #: Doubles are exact integers up to here; beyond, a literal with a point may have been another integer.
 _EXACT = 2**53
 #: Up to this many numbers, looking at every type first is quicker than asking numpy afterwards.
-_FEW = 64
+FEW = 64
 
 _NUMBERS = frozenset({int, float})
-_TAKES = {name: _NUMBERS if code == "d" else frozenset({int}) for name, code in _CODES.items()}
+FEW_TAKES = {name: _NUMBERS if code == "d" else frozenset({int}) for name, code in _CODES.items()}
 
 
 class NotText(ValueError):
@@ -77,10 +77,10 @@ def array_of_flat(
     """The same for a list that ``flattened`` has laid out."""
     if not flat:
         return np.empty(shape, dtype_of(datatype))
-    takes = _TAKES.get(datatype)
+    takes = FEW_TAKES.get(datatype)
     if takes is None:
         array = _booleans(flat, shape, field) if datatype == "BOOL" else _bytes(flat, shape, datatype, field, nulls)
-    elif len(flat) <= _FEW and takes.issuperset(map(type, flat)):
+    elif len(flat) <= FEW and takes.issuperset(map(type, flat)):
         array = _few(flat, shape, datatype, field)
     else:
         array = _many(flat, shape, datatype, field)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +31,8 @@ from modelserver.telemetry.observer import Observer
 log = logging.getLogger("modelserver.rest")
 
 Scope: TypeAlias = MutableMapping[str, Any]
+#: What an inference path says: protocol, verb, model, version.
+Route: TypeAlias = tuple[str, str, str, str | None]
 
 #: Bodies larger than this are compressed and decompressed in a thread.
 OFF_LOOP_BYTES = 256 * 1024
@@ -113,12 +114,10 @@ class Exchange:
         #: Why a stream ended early, when its status was out already.
         self.failed: Code | None = None
 
-    async def answer(self, match: re.Match[str]) -> None:
+    async def answer(self, route: Route) -> None:
         """Read the request, have it answered, send the answer or the error, tell the observers."""
-        name, verb, v2_name, version = match.groups()
         context = self.context
-        context.protocol, context.verb = ("v1", verb) if name else ("v2", "predict")
-        name = name or v2_name
+        context.protocol, context.verb, name, version = route
         code: Code | None = None
         sent = 0
         for observer in self.observers:

@@ -17,7 +17,7 @@ from modelserver.messages import Context
 from modelserver.protocols.headers import request_id
 from modelserver.servers.answers import STATUS, Send, standard_headers
 from modelserver.servers.bodies import Receive
-from modelserver.servers.exchange import Exchange, RestOptions, Scope
+from modelserver.servers.exchange import Exchange, RestOptions, Route, Scope
 from modelserver.telemetry.observer import Observer
 
 Asgi: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -29,6 +29,7 @@ _INFERENCE = re.compile(
 #: What asks for health, and is asked every few seconds: no line in the log.
 _PROBE = re.compile(r"/|/(v2/health/(live|ready)|healthz|livez|readyz)|/v1/models/[^/]+|/v2/models/[^/]+(/.*)?/ready")
 _VERBS = frozenset({"metrics", "config", "stats", "index", "load", "unload", "docs"})
+MOST_ROUTES = 1024
 #: Bodies of load, unload and index are a few parameters.
 MANAGEMENT_BODY_BYTES = 1024 * 1024
 _CODES = {status: code for code, status in reversed(STATUS.items())}
@@ -42,16 +43,28 @@ class RestDoor:
         self._rest = rest
         self._observers = observers
         self._options = options
+        self._routes: dict[str, Route] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI's entry: http only; lifespan and websockets are not ours."""
         if scope["type"] != "http":
             return
-        match = _INFERENCE.fullmatch(scope["path"]) if scope["method"] == "POST" else None
-        if match is None:
+        route = (self._routes.get(scope["path"]) or self._route(scope["path"])) if scope["method"] == "POST" else None
+        if route is None:
             await self._other(scope, receive, send)
         else:
-            await Exchange(self._dataplane, self._observers, self._options, scope, receive, send).answer(match)
+            await Exchange(self._dataplane, self._observers, self._options, scope, receive, send).answer(route)
+
+    def _route(self, path: str) -> Route | None:
+        """What an inference path means; kept for the next time, as long as clients do not make too many up."""
+        match = _INFERENCE.fullmatch(path)
+        if match is None:
+            return None
+        v1, verb, v2, version = match.groups()
+        route = ("v1", verb, v1, None) if v1 else ("v2", "predict", v2, version)
+        if len(self._routes) < MOST_ROUTES:
+            self._routes[path] = route
+        return route
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Everything that is not inference: FastAPI answers; id, timing and the record are added here."""
